@@ -1,0 +1,126 @@
+"""fastnn: train and run multilayer perceptrons on a CPU, fast.
+
+>>> import fastnn as fnn
+>>> model = fnn.mlp(784, [100] * 6, 10, batch_norm=True, dropout=0.2, rng=0)
+>>> trainer = fnn.Trainer(model, optimizer=fnn.Adam(lr=1e-3), batch_size=100, rng=0)
+
+Then ``trainer.fit(x, y, epochs=20)``, ``model.predict_proba(x)``, ``model.save("model.fnn")`` and
+``fnn.load("model.fnn")``.
+"""
+
+from fastnn import data
+from fastnn.backend import available_backends, use_backend
+from fastnn.callbacks import (
+    Callback,
+    CSVLogger,
+    EarlyStopping,
+    LearningRateSchedule,
+    ReduceLROnPlateau,
+)
+from fastnn.errors import CorruptFileError, DivergenceError, FastnnError, NotBuiltError
+from fastnn.history import History
+from fastnn.info import info
+from fastnn.initializers import He, Initializer, LeCun, Normal, Uniform, Xavier, Zeros
+from fastnn.layers import (
+    ELU,
+    Affine,
+    BatchNorm,
+    Dropout,
+    Layer,
+    LeakyReLU,
+    ReLU,
+    Sigmoid,
+    Tanh,
+)
+from fastnn.losses import Loss, MeanSquaredError, SoftmaxCrossEntropy, SumSquaredError
+from fastnn.model import Sequential
+from fastnn.optimizers import (
+    SGD,
+    AdaDelta,
+    AdaGrad,
+    Adam,
+    AdamW,
+    Momentum,
+    Nesterov,
+    Optimizer,
+    RAdam,
+    RMSProp,
+)
+from fastnn.progress import ProgressBar
+from fastnn.regularizers import L1, L2, ElasticNet, Regularizer
+from fastnn.schedules import (
+    Constant,
+    CosineDecay,
+    ExponentialDecay,
+    Schedule,
+    StepDecay,
+    WarmUp,
+)
+from fastnn.trainer import Trainer
+from fastnn.version import __version__
+from fastnn.zoo import mlp
+
+load = Sequential.load
+
+__all__ = [
+    "ELU",
+    "L1",
+    "L2",
+    "SGD",
+    "AdaDelta",
+    "AdaGrad",
+    "Adam",
+    "AdamW",
+    "Affine",
+    "BatchNorm",
+    "CSVLogger",
+    "Callback",
+    "Constant",
+    "CorruptFileError",
+    "CosineDecay",
+    "DivergenceError",
+    "Dropout",
+    "EarlyStopping",
+    "ElasticNet",
+    "ExponentialDecay",
+    "FastnnError",
+    "He",
+    "History",
+    "Initializer",
+    "Layer",
+    "LeCun",
+    "LeakyReLU",
+    "LearningRateSchedule",
+    "Loss",
+    "MeanSquaredError",
+    "Momentum",
+    "Nesterov",
+    "Normal",
+    "NotBuiltError",
+    "Optimizer",
+    "ProgressBar",
+    "RAdam",
+    "RMSProp",
+    "ReLU",
+    "ReduceLROnPlateau",
+    "Regularizer",
+    "Schedule",
+    "Sequential",
+    "Sigmoid",
+    "SoftmaxCrossEntropy",
+    "StepDecay",
+    "SumSquaredError",
+    "Tanh",
+    "Trainer",
+    "Uniform",
+    "WarmUp",
+    "Xavier",
+    "Zeros",
+    "__version__",
+    "available_backends",
+    "data",
+    "info",
+    "load",
+    "mlp",
+    "use_backend",
+]

@@ -1,0 +1,864 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""The loops of the kernels over raw memory: no Python, no checks, no allocation, no threads.
+
+Each is inlined into whatever compiles it, so the C compiler vectorizes it for that build's
+instruction set. Formulas and sources stand in reference.py; here are only the reasons that are
+particular to compiled code. Sums run in double, in an order fixed by the shape alone. Literals are
+cast to the type of the data: a bare 1 would make Cython compute in double.
+"""
+
+from libc.math cimport log, sqrt
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
+from scipy.linalg.cython_blas cimport dgemm, dgemv, sgemm, sgemv
+
+ctypedef fused real:
+    float
+    double
+
+cdef extern from "<math.h>" nogil:
+    float sqrtf(float)
+    float fabsf(float)
+    double fabs(double)
+
+# Columns handled together by the sums over rows: their double accumulators fit in eight cache
+# lines, their values of a row in four (float32).
+cdef enum:
+    TILE = 256
+    LANES = 16
+
+cdef union Bits32:
+    float value
+    uint32_t bits
+
+cdef union Bits64:
+    double value
+    uint64_t bits
+
+
+
+cdef inline Py_ssize_t tiles(Py_ssize_t n) noexcept nogil:
+    return (n + TILE - 1) // TILE
+
+
+cdef inline int tile_width(Py_ssize_t tile, Py_ssize_t n) noexcept nogil:
+    return <int>min(<Py_ssize_t>TILE, n - tile * TILE)
+
+
+# --------------------------------------------------------------------------------------------------
+# Elementary functions, branch-free so that they vectorize
+# --------------------------------------------------------------------------------------------------
+
+
+cdef inline real square_root(real x) noexcept nogil:
+    if real is float:
+        return sqrtf(x)
+    else:
+        return sqrt(x)
+
+
+cdef inline real absolute(real x) noexcept nogil:
+    if real is float:
+        return fabsf(x)
+    else:
+        return fabs(x)
+
+
+cdef inline real round_to_integer(real x) noexcept nogil:
+    # Adding 1.5 * 2^(mantissa bits) leaves no room for a fraction: the hardware rounds it away.
+    if real is float:
+        return (x + <float>12582912.0) - <float>12582912.0
+    else:
+        return (x + 6755399441055744.0) - 6755399441055744.0
+
+
+cdef inline real power_of_two(real k) noexcept nogil:
+    """2^k for an integral k in the range of normal exponents."""
+    # The same addition puts the integer into the low bits of the mantissa; shifted, they are an
+    # exponent.
+    cdef Bits32 b32
+    cdef Bits64 b64
+    if real is float:
+        b32.value = k + <float>12582912.0
+        b32.bits = (b32.bits << 23) + <uint32_t>0x3F800000
+        return b32.value
+    else:
+        b64.value = k + 6755399441055744.0
+        b64.bits = (b64.bits << 52) + <uint64_t>0x3FF0000000000000
+        return b64.value
+
+
+cdef inline real expm1_reduced(real r) noexcept nogil:
+    """exp(r) - 1 for |r| <= ln(2)/2, by its Taylor series as far as the type can tell."""
+    cdef real s
+    if real is float:
+        s = <float>(1.0 / 5040.0)
+        s = s * r + <float>(1.0 / 720.0)
+        s = s * r + <float>(1.0 / 120.0)
+        s = s * r + <float>(1.0 / 24.0)
+        s = s * r + <float>(1.0 / 6.0)
+        s = s * r + <float>0.5
+    else:
+        s = 1.0 / 87178291200.0
+        s = s * r + 1.0 / 6227020800.0
+        s = s * r + 1.0 / 479001600.0
+        s = s * r + 1.0 / 39916800.0
+        s = s * r + 1.0 / 3628800.0
+        s = s * r + 1.0 / 362880.0
+        s = s * r + 1.0 / 40320.0
+        s = s * r + 1.0 / 5040.0
+        s = s * r + 1.0 / 720.0
+        s = s * r + 1.0 / 120.0
+        s = s * r + 1.0 / 24.0
+        s = s * r + 1.0 / 6.0
+        s = s * r + 0.5
+    return r + r * r * s
+
+
+cdef inline real nearest_k(real x) noexcept nogil:
+    """The integer k for which x = k * ln(2) + r with the smallest |r|."""
+    return round_to_integer(x * <real>1.4426950408889634)
+
+
+cdef inline real remainder_of(real x, real k) noexcept nogil:
+    # ln(2) in two parts: k times the first is exact.
+    if real is float:
+        return (x - k * <float>0.693359375) - k * <float>(-2.12194440e-4)
+    else:
+        return (x - k * 6.93145751953125e-1) - k * 1.42860682030941723212e-6
+
+
+cdef inline real exponential(real x) noexcept nogil:
+    """exp(x) for x <= 0 (and NaN): what softmax and sigmoid need. Subnormal results become zero."""
+    cdef real low = -87.33654 if real is float else -708.3964185322641
+    # `x < low` is false for NaN, which goes through.
+    cdef real clamped = low if x < low else x
+    cdef real k = nearest_k(clamped)
+    cdef real y = (<real>1 + expm1_reduced(remainder_of(clamped, k))) * power_of_two(k)
+    return <real>0 if x < low else y
+
+
+cdef inline real exponential_minus_one(real x) noexcept nogil:
+    """exp(x) - 1 for x <= 40 (and NaN), to full relative accuracy near zero."""
+    cdef real low = -30.0 if real is float else -50.0
+    cdef real clamped = low if x < low else x
+    cdef real k = nearest_k(clamped)
+    cdef real scale = power_of_two(k)
+    return scale * expm1_reduced(remainder_of(clamped, k)) + (scale - <real>1)
+
+
+cdef inline real sigmoid(real x) noexcept nogil:
+    cdef real e = exponential(-absolute(x))
+    cdef real numerator = e if x < <real>0 else <real>1
+    return numerator / (<real>1 + e)
+
+
+cdef inline real hyperbolic_tangent(real x) noexcept nogil:
+    # Beyond the bound tanh is 1 to the last bit.
+    cdef real bound = 9.0 if real is float else 20.0
+    cdef real t = bound if x > bound else x
+    cdef real u, p, q
+    t = -bound if t < -bound else t
+    if real is float:
+        # x * P(x^2) / Q(x^2) with the smallest greatest relative error on (0, 9], 0.35 * 2^-24:
+        # linearized least squares, reweighted by the error (Lawson). One division, no exponential.
+        u = t * t
+        p = <float>1.335439663139062e-08
+        p = p * u + <float>2.0608886147658768e-05
+        p = p * u + <float>0.0034955761415794077
+        p = p * u + <float>0.13381015579720973
+        p = p * u + <float>0.9999999794745702
+        q = <float>7.776448180051021e-07
+        q = q * u + <float>0.00032856152287220837
+        q = q * u + <float>0.025876936671192948
+        q = q * u + <float>0.46714331178798557
+        q = q * u + <float>1.0
+        t = t * p / q
+        t = <float>1.0 if t > <float>1.0 else t
+        return <float>-1.0 if t < <float>-1.0 else t
+    else:
+        # tanh(x) = (e^2x - 1) / (e^2x + 1)
+        t = exponential_minus_one(t + t)
+        return t / (t + <real>2)
+
+
+# --------------------------------------------------------------------------------------------------
+# Sums
+# --------------------------------------------------------------------------------------------------
+
+
+cdef inline double sum_lanes(double* lanes) noexcept nogil:
+    cdef double total = 0
+    cdef int j
+    for j in range(LANES):
+        total += lanes[j]
+    return total
+
+
+cdef inline double sum_squares(const real* x, Py_ssize_t n) noexcept nogil:
+    cdef double lanes[LANES]
+    cdef double tail = 0
+    cdef Py_ssize_t i, blocks = n // LANES
+    cdef int j
+    memset(lanes, 0, sizeof(lanes))
+    for i in range(blocks):
+        for j in range(LANES):
+            lanes[j] += <double>x[i * LANES + j] * <double>x[i * LANES + j]
+    for i in range(blocks * LANES, n):
+        tail += <double>x[i] * <double>x[i]
+    return sum_lanes(lanes) + tail
+
+
+cdef inline double sum_absolutes(const real* x, Py_ssize_t n) noexcept nogil:
+    cdef double lanes[LANES]
+    cdef double tail = 0
+    cdef Py_ssize_t i, blocks = n // LANES
+    cdef int j
+    memset(lanes, 0, sizeof(lanes))
+    for i in range(blocks):
+        for j in range(LANES):
+            lanes[j] += <double>absolute(x[i * LANES + j])
+    for i in range(blocks * LANES, n):
+        tail += <double>absolute(x[i])
+    return sum_lanes(lanes) + tail
+
+
+cdef inline double sum_row(const real* x, Py_ssize_t n) noexcept nogil:
+    cdef double lanes[LANES]
+    cdef double tail = 0
+    cdef Py_ssize_t i, blocks = n // LANES
+    cdef int j
+    for i in range(blocks * LANES, n):
+        tail += x[i]
+    if blocks == 0:
+        return tail
+    memset(lanes, 0, sizeof(lanes))
+    for i in range(blocks):
+        for j in range(LANES):
+            lanes[j] += <double>x[i * LANES + j]
+    return sum_lanes(lanes) + tail
+
+
+cdef inline real row_max(const real* x, Py_ssize_t n) noexcept nogil:
+    """The largest of n >= 1 values; NaN may be missed: the exponentials that follow keep it."""
+    cdef real lanes[LANES]
+    cdef real best = x[0]
+    cdef Py_ssize_t i, blocks = n // LANES
+    cdef int j
+    if blocks > 1:
+        memcpy(lanes, x, sizeof(lanes))
+        for i in range(1, blocks):
+            for j in range(LANES):
+                lanes[j] = x[i * LANES + j] if x[i * LANES + j] > lanes[j] else lanes[j]
+        for j in range(LANES):
+            best = lanes[j] if lanes[j] > best else best
+    else:
+        blocks = 0
+    for i in range(blocks * LANES, n):
+        best = x[i] if x[i] > best else best
+    return best
+
+
+cdef inline void tile_sums(
+    const real* x, Py_ssize_t n, Py_ssize_t stride, int width, double* sums
+) noexcept nogil:
+    """sums[j] = sum over n rows of x[:, j], for the ``width <= TILE`` columns of a tile."""
+    cdef Py_ssize_t i
+    cdef int j
+    cdef const real* row
+    memset(sums, 0, TILE * sizeof(double))
+    for i in range(n):
+        row = x + i * stride
+        for j in range(width):
+            sums[j] += <double>row[j]
+
+
+cdef inline void column_sums(const real* x, real* out, Py_ssize_t n, Py_ssize_t m) noexcept nogil:
+    cdef double sums[TILE]
+    cdef Py_ssize_t tile, first
+    cdef int j, width
+    for tile in range(tiles(m)):
+        first = tile * TILE
+        width = tile_width(tile, m)
+        tile_sums(x + first, n, m, width, sums)
+        for j in range(width):
+            out[first + j] = <real>sums[j]
+
+
+# --------------------------------------------------------------------------------------------------
+# Affine. BLAS counts in columns: a C-ordered (R, C) matrix is its Fortran-ordered (C, R) transpose,
+# so each product is written as the transpose of the one wanted.
+# --------------------------------------------------------------------------------------------------
+
+
+cdef inline void gemm(
+    char* ta, char* tb, int m, int n, int k, const real* a, int lda, const real* b, int ldb,
+    real beta, real* c, int ldc
+) noexcept nogil:
+    cdef real one = 1
+    if real is float:
+        sgemm(ta, tb, &m, &n, &k, &one, <float*>a, &lda, <float*>b, &ldb, &beta, c, &ldc)
+    else:
+        dgemm(ta, tb, &m, &n, &k, &one, <double*>a, &lda, <double*>b, &ldb, &beta, c, &ldc)
+
+
+cdef inline void gemv(
+    char* ta, int m, int n, const real* a, int lda, const real* x, real beta, real* y
+) noexcept nogil:
+    cdef real one = 1
+    cdef int stride = 1
+    if real is float:
+        sgemv(ta, &m, &n, &one, <float*>a, &lda, <float*>x, &stride, &beta, y, &stride)
+    else:
+        dgemv(ta, &m, &n, &one, <double*>a, &lda, <double*>x, &stride, &beta, y, &stride)
+
+
+cdef inline void affine_forward_rows(
+    const real* x, const real* w, const real* b, real* out, int n, int k, int m
+) noexcept nogil:
+    cdef Py_ssize_t i
+    # The bias is laid down first and the product added to it: one pass over out less.
+    for i in range(n):
+        memcpy(out + i * m, b, m * sizeof(real))
+    if k == 0:
+        return
+    if n == 1:
+        gemv(b"N", m, k, w, m, x, <real>1, out)
+    else:
+        gemm(b"N", b"N", m, n, k, w, m, x, k, <real>1, out, m)
+
+
+cdef inline void affine_input_gradient(
+    const real* dout, const real* w, real* dx, int n, int k, int m
+) noexcept nogil:
+    gemm(b"T", b"N", k, n, m, w, m, dout, m, <real>0, dx, k)
+
+
+cdef inline void affine_weight_gradient(
+    const real* dout, const real* x, real* dw, int n, int k, int m
+) noexcept nogil:
+    gemm(b"N", b"T", m, k, n, dout, m, x, k, <real>0, dw, m)
+
+
+# --------------------------------------------------------------------------------------------------
+# Batch normalization, a tile of columns at a time: its rows are still in cache at the next pass
+# --------------------------------------------------------------------------------------------------
+
+
+cdef inline void batchnorm_forward_tile(
+    const real* x, const real* gamma, const real* beta, real* running_mean, real* running_var,
+    double momentum, double eps, real* mean, real* inv_std, real* out,
+    Py_ssize_t n, Py_ssize_t m, int width
+) noexcept nogil:
+    cdef double sums[TILE]
+    cdef double mean64[TILE]
+    cdef double deviation
+    cdef Py_ssize_t i
+    cdef int j
+    cdef const real* row
+    cdef real* out_row
+    tile_sums(x, n, m, width, mean64)
+    for j in range(width):
+        mean64[j] = mean64[j] / n
+    memset(sums, 0, sizeof(sums))
+    for i in range(n):
+        row = x + i * m
+        for j in range(width):
+            deviation = <double>row[j] - mean64[j]
+            sums[j] += deviation * deviation
+    for j in range(width):
+        sums[j] = sums[j] / n
+        mean[j] = <real>mean64[j]
+        inv_std[j] = <real>(1.0 / sqrt(sums[j] + eps))
+        running_mean[j] = <real>(momentum * running_mean[j] + (1.0 - momentum) * mean64[j])
+        running_var[j] = <real>(momentum * running_var[j] + (1.0 - momentum) * sums[j])
+    for i in range(n):
+        row = x + i * m
+        out_row = out + i * m
+        for j in range(width):
+            out_row[j] = gamma[j] * ((row[j] - mean[j]) * inv_std[j]) + beta[j]
+
+
+cdef inline void batchnorm_backward_tile(
+    const real* dout, const real* x, const real* gamma, const real* mean, const real* inv_std,
+    real* dx, real* dgamma, real* dbeta, Py_ssize_t n, Py_ssize_t m, int width
+) noexcept nogil:
+    cdef double sums[TILE]
+    cdef double products[TILE]
+    cdef real mean_dout[TILE]
+    cdef real mean_product[TILE]
+    cdef real scale[TILE]
+    cdef Py_ssize_t i
+    cdef int j
+    cdef const real* row
+    cdef const real* dout_row
+    cdef real* dx_row
+    memset(sums, 0, sizeof(sums))
+    memset(products, 0, sizeof(products))
+    for i in range(n):
+        row = x + i * m
+        dout_row = dout + i * m
+        for j in range(width):
+            sums[j] += <double>dout_row[j]
+            products[j] += <double>(dout_row[j] * ((row[j] - mean[j]) * inv_std[j]))
+    for j in range(width):
+        dbeta[j] = <real>sums[j]
+        dgamma[j] = <real>products[j]
+        mean_dout[j] = <real>(sums[j] / n)
+        mean_product[j] = <real>(products[j] / n)
+        scale[j] = gamma[j] * inv_std[j]
+    if dx == NULL:
+        return
+    for i in range(n):
+        row = x + i * m
+        dout_row = dout + i * m
+        dx_row = dx + i * m
+        for j in range(width):
+            dx_row[j] = scale[j] * (
+                dout_row[j] - mean_dout[j] - ((row[j] - mean[j]) * inv_std[j]) * mean_product[j]
+            )
+
+
+cdef inline void batchnorm_inference_forward_tile(
+    const real* x, const real* gamma, const real* beta, const real* running_mean,
+    const real* running_var, double eps, real* out, Py_ssize_t n, Py_ssize_t m, int width
+) noexcept nogil:
+    cdef real scale[TILE]
+    cdef Py_ssize_t i
+    cdef int j
+    for j in range(width):
+        scale[j] = gamma[j] / square_root(running_var[j] + <real>eps)
+    for i in range(n):
+        for j in range(width):
+            out[i * m + j] = (x[i * m + j] - running_mean[j]) * scale[j] + beta[j]
+
+
+cdef inline void batchnorm_inference_backward_tile(
+    const real* dout, const real* gamma, const real* running_var, double eps, real* dx,
+    Py_ssize_t n, Py_ssize_t m, int width
+) noexcept nogil:
+    cdef real scale[TILE]
+    cdef Py_ssize_t i
+    cdef int j
+    for j in range(width):
+        scale[j] = gamma[j] / square_root(running_var[j] + <real>eps)
+    for i in range(n):
+        for j in range(width):
+            dx[i * m + j] = dout[i * m + j] * scale[j]
+
+
+# --------------------------------------------------------------------------------------------------
+# Activations
+# --------------------------------------------------------------------------------------------------
+
+
+cdef inline void relu_forward_span(const real* x, real* out, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        out[i] = <real>0 if x[i] < <real>0 else x[i]
+
+
+cdef inline void relu_backward_span(
+    const real* dout, const real* out, real* dx, Py_ssize_t n
+) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real gradient
+    for i in range(n):
+        # The sum makes the load unconditional: a masked one is several times slower.
+        gradient = dout[i] + <real>0
+        dx[i] = <real>0 if out[i] <= <real>0 else gradient
+
+
+cdef inline void leaky_relu_forward_span(
+    const real* x, real slope, real* out, Py_ssize_t n
+) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        out[i] = x[i] if x[i] > <real>0 else x[i] * slope
+
+
+cdef inline void leaky_relu_backward_span(
+    const real* dout, const real* x, real slope, real* dx, Py_ssize_t n
+) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        dx[i] = dout[i] if x[i] > <real>0 else dout[i] * slope
+
+
+cdef inline void sigmoid_forward_span(const real* x, real* out, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        out[i] = sigmoid(x[i])
+
+
+cdef inline void sigmoid_backward_span(
+    const real* dout, const real* out, real* dx, Py_ssize_t n
+) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        dx[i] = dout[i] * (out[i] * (<real>1 - out[i]))
+
+
+cdef inline void tanh_forward_span(const real* x, real* out, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        out[i] = hyperbolic_tangent(x[i])
+
+
+cdef inline void tanh_backward_span(
+    const real* dout, const real* out, real* dx, Py_ssize_t n
+) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        dx[i] = dout[i] * ((<real>1 - out[i]) * (<real>1 + out[i]))
+
+
+cdef inline void elu_forward_span(
+    const real* x, real alpha, real* out, Py_ssize_t n
+) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real negative
+    for i in range(n):
+        negative = alpha * exponential_minus_one(<real>0 if x[i] > <real>0 else x[i])
+        out[i] = x[i] if x[i] > <real>0 else negative
+
+
+cdef inline void elu_backward_span(
+    const real* dout, const real* out, real alpha, real* dx, Py_ssize_t n
+) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        dx[i] = dout[i] if out[i] > <real>0 else dout[i] * (out[i] + alpha)
+
+
+# --------------------------------------------------------------------------------------------------
+# Dropout
+# --------------------------------------------------------------------------------------------------
+
+
+cdef inline uint64_t mix64(uint64_t z) noexcept nogil:
+    z = (z ^ (z >> 30)) * <uint64_t>0xBF58476D1CE4E5B9
+    z = (z ^ (z >> 27)) * <uint64_t>0x94D049BB133111EB
+    return z ^ (z >> 31)
+
+
+cdef inline uint64_t dropout_key(uint64_t seed, uint64_t step, uint64_t layer) noexcept nogil:
+    cdef uint64_t increment = <uint64_t>0x9E3779B97F4A7C15
+    return mix64((mix64((mix64(seed + increment) ^ step) + increment) ^ layer) + increment)
+
+
+cdef inline uint32_t mix32(uint32_t h) noexcept nogil:
+    h ^= h >> 16
+    h *= <uint32_t>0x7FEB352D
+    h ^= h >> 15
+    h *= <uint32_t>0x846CA68B
+    return h ^ (h >> 16)
+
+
+cdef inline void dropout_forward_span(
+    const real* x, uint32_t threshold, real scale, uint64_t key, Py_ssize_t first, uint8_t* mask,
+    real* out, Py_ssize_t n
+) noexcept nogil:
+    """Elements first .. first + n of a layer; the pointers are those of element ``first``."""
+    cdef uint32_t key0 = <uint32_t>key
+    cdef uint32_t key1 = <uint32_t>(key >> 32)
+    cdef uint32_t element = <uint32_t>first
+    cdef uint32_t h
+    cdef Py_ssize_t i
+    for i in range(n):
+        h = mix32(mix32(element ^ key0) ^ key1)
+        element += 1
+        mask[i] = <uint8_t>(h >= threshold)
+        out[i] = x[i] * (scale if h >= threshold else <real>0)
+
+
+cdef inline void dropout_backward_span(
+    const real* dout, const uint8_t* mask, real scale, real* dx, Py_ssize_t n
+) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        dx[i] = dout[i] * (<real>mask[i] * scale)
+
+
+# --------------------------------------------------------------------------------------------------
+# Losses
+# --------------------------------------------------------------------------------------------------
+
+
+cdef inline void shifted_exponentials(
+    const real* x, real* shift, real* out, Py_ssize_t n, Py_ssize_t c
+) noexcept nogil:
+    """out = exp(x - row max) and shift = row max, for n rows."""
+    # The exponentials run over the flat block: rows of ten would not fill a vector.
+    cdef Py_ssize_t i, j
+    for i in range(n):
+        shift[i] = row_max(x + i * c, c)
+        for j in range(c):
+            out[i * c + j] = x[i * c + j] - shift[i]
+    for i in range(n * c):
+        out[i] = exponential(out[i])
+
+
+cdef inline void softmax_rows(const real* x, real* out, Py_ssize_t n, Py_ssize_t c) noexcept nogil:
+    cdef real shift[TILE]
+    cdef real scale
+    cdef Py_ssize_t tile, first, i, j, rows
+    for tile in range(tiles(n)):
+        first = tile * TILE
+        rows = tile_width(tile, n)
+        shifted_exponentials(x + first * c, shift, out + first * c, rows, c)
+        for i in range(first, first + rows):
+            scale = <real>(1.0 / sum_row(out + i * c, c))
+            for j in range(c):
+                out[i * c + j] *= scale
+
+
+cdef inline real row_weight(const real* weights, Py_ssize_t i, double share) noexcept nogil:
+    return <real>share if weights == NULL else weights[i] * <real>share
+
+
+cdef inline double softmax_cross_entropy_rows(
+    const real* logits, const int64_t* labels, const real* weights, double share, real* probs,
+    real* dlogits, Py_ssize_t n, Py_ssize_t c
+) noexcept nogil:
+    """Sum of weight * loss over n rows; gradients are scaled by ``share``, 1/N of the batch."""
+    cdef real shift[TILE]
+    cdef real scale, weight
+    cdef double total, row_loss, loss = 0
+    cdef Py_ssize_t tile, first, i, j, rows
+    for tile in range(tiles(n)):
+        first = tile * TILE
+        rows = tile_width(tile, n)
+        shifted_exponentials(logits + first * c, shift, probs + first * c, rows, c)
+        for i in range(first, first + rows):
+            total = sum_row(probs + i * c, c)
+            scale = <real>(1.0 / total)
+            for j in range(c):
+                probs[i * c + j] *= scale
+            row_loss = log(total) - <double>(logits[i * c + labels[i]] - shift[i - first])
+            loss += row_loss if weights == NULL else row_loss * weights[i]
+            if dlogits != NULL:
+                weight = row_weight(weights, i, share)
+                for j in range(c):
+                    dlogits[i * c + j] = probs[i * c + j] * weight
+                dlogits[i * c + labels[i]] = (probs[i * c + labels[i]] - <real>1) * weight
+    return loss
+
+
+cdef inline double surprise(real logit, real target, real shift, double log_total) noexcept nogil:
+    cdef double bits = <double>target * (log_total - <double>(logit - shift))
+    return 0.0 if target == <real>0 else bits
+
+
+cdef inline double surprise_row(
+    const real* logits, const real* targets, real shift, double log_total, Py_ssize_t c
+) noexcept nogil:
+    """Sum of -target * log p over a row."""
+    cdef double lanes[LANES]
+    cdef double tail = 0
+    cdef Py_ssize_t i, j, blocks = c // LANES
+    cdef int lane
+    for j in range(blocks * LANES, c):
+        tail += surprise(logits[j], targets[j], shift, log_total)
+    if blocks == 0:
+        return tail
+    memset(lanes, 0, sizeof(lanes))
+    for i in range(blocks):
+        for lane in range(LANES):
+            j = i * LANES + lane
+            lanes[lane] += surprise(logits[j], targets[j], shift, log_total)
+    return sum_lanes(lanes) + tail
+
+
+cdef inline double softmax_cross_entropy_soft_rows(
+    const real* logits, const real* targets, const real* weights, double share, real* probs,
+    real* dlogits, Py_ssize_t n, Py_ssize_t c
+) noexcept nogil:
+    cdef real shift[TILE]
+    cdef real scale, weight, mass
+    cdef double total, row_loss, log_total, loss = 0
+    cdef Py_ssize_t tile, first, i, j, rows
+    for tile in range(tiles(n)):
+        first = tile * TILE
+        rows = tile_width(tile, n)
+        shifted_exponentials(logits + first * c, shift, probs + first * c, rows, c)
+        for i in range(first, first + rows):
+            total = sum_row(probs + i * c, c)
+            log_total = log(total)
+            scale = <real>(1.0 / total)
+            for j in range(c):
+                probs[i * c + j] *= scale
+            row_loss = surprise_row(logits + i * c, targets + i * c, shift[i - first], log_total, c)
+            loss += row_loss if weights == NULL else row_loss * weights[i]
+            if dlogits != NULL:
+                mass = <real>sum_row(targets + i * c, c)
+                weight = row_weight(weights, i, share)
+                for j in range(c):
+                    dlogits[i * c + j] = (probs[i * c + j] * mass - targets[i * c + j]) * weight
+    return loss
+
+
+cdef inline double squared_error_rows(
+    const real* pred, const real* target, const real* weights, double share, double slope,
+    real* dpred, Py_ssize_t n, Py_ssize_t m
+) noexcept nogil:
+    """Sum of weight * |pred - target|^2 over n rows; the gradient is weight * share * slope * diff."""
+    cdef double lanes[LANES]
+    cdef double tail, row_loss, loss = 0
+    cdef real factor, diff
+    cdef Py_ssize_t i, j, blocks = m // LANES
+    cdef int lane
+    cdef const real* p
+    cdef const real* t
+    for i in range(n):
+        p = pred + i * m
+        t = target + i * m
+        tail = 0
+        memset(lanes, 0, sizeof(lanes))
+        for j in range(blocks):
+            for lane in range(LANES):
+                diff = p[j * LANES + lane] - t[j * LANES + lane]
+                lanes[lane] += <double>(diff * diff)
+        for j in range(blocks * LANES, m):
+            diff = p[j] - t[j]
+            tail += <double>(diff * diff)
+        row_loss = sum_lanes(lanes) + tail
+        loss += row_loss if weights == NULL else row_loss * weights[i]
+        if dpred != NULL:
+            factor = row_weight(weights, i, share) * <real>slope
+            for j in range(m):
+                dpred[i * m + j] = (p[j] - t[j]) * factor
+    return loss
+
+
+# --------------------------------------------------------------------------------------------------
+# Penalties
+# --------------------------------------------------------------------------------------------------
+
+
+cdef inline void l1_gradient_span(const real* w, real strength, real* dw, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real sign
+    for i in range(n):
+        # The last arm is w itself, zero or NaN: NaN must reach the gradient.
+        sign = <real>1 if w[i] > <real>0 else (<real>-1 if w[i] < <real>0 else w[i])
+        dw[i] += sign * strength
+
+
+cdef inline void l2_gradient_span(const real* w, real strength, real* dw, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        dw[i] += w[i] * strength
+
+
+# --------------------------------------------------------------------------------------------------
+# Optimizers. Each element is loaded whole before anything is stored: a load behind a store to another
+# buffer at the same offset in its page would wait for it.
+# --------------------------------------------------------------------------------------------------
+
+
+cdef inline void sgd_span(real* p, const real* g, real lr, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        p[i] -= lr * g[i]
+
+
+cdef inline void momentum_span(
+    real* p, const real* g, real* v, real lr, real momentum, Py_ssize_t n
+) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real velocity, parameter
+    for i in range(n):
+        parameter = p[i]
+        velocity = momentum * v[i] + g[i]
+        v[i] = velocity
+        p[i] = parameter - lr * velocity
+
+
+cdef inline void nesterov_span(
+    real* p, const real* g, real* v, real lr, real momentum, Py_ssize_t n
+) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real velocity, gradient, parameter
+    for i in range(n):
+        gradient = g[i]
+        parameter = p[i]
+        velocity = momentum * v[i] + gradient
+        v[i] = velocity
+        p[i] = parameter - lr * (gradient + momentum * velocity)
+
+
+cdef inline void adagrad_span(
+    real* p, const real* g, real* s, real lr, real eps, Py_ssize_t n
+) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real square, gradient, parameter
+    for i in range(n):
+        gradient = g[i]
+        parameter = p[i]
+        square = s[i] + gradient * gradient
+        s[i] = square
+        p[i] = parameter - lr * gradient / (square_root(square) + eps)
+
+
+cdef inline void rmsprop_span(
+    real* p, const real* g, real* s, real lr, real alpha, real rest, real eps, Py_ssize_t n
+) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real square, gradient, parameter
+    for i in range(n):
+        gradient = g[i]
+        parameter = p[i]
+        square = alpha * s[i] + rest * (gradient * gradient)
+        s[i] = square
+        p[i] = parameter - lr * gradient / (square_root(square) + eps)
+
+
+cdef inline void adadelta_span(
+    real* p, const real* g, real* s, real* d, real lr, real rho, real rest, real eps, Py_ssize_t n
+) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real square, update, gradient, parameter, average
+    for i in range(n):
+        gradient = g[i]
+        parameter = p[i]
+        average = d[i]
+        square = rho * s[i] + rest * (gradient * gradient)
+        update = square_root(average + eps) / square_root(square + eps) * gradient
+        s[i] = square
+        d[i] = rho * average + rest * (update * update)
+        p[i] = parameter - lr * update
+
+
+cdef inline void adam_span(
+    real* p, const real* g, real* m, real* v, real decay, real step_size, real beta1, real rest1,
+    real beta2, real rest2, real inv_root, real eps, Py_ssize_t n
+) noexcept nogil:
+    """Adam; with ``decay`` below 1, AdamW; with ``inv_root`` 1 and its own step size, RAdam."""
+    cdef Py_ssize_t i
+    cdef real mean, square, gradient, parameter
+    for i in range(n):
+        gradient = g[i]
+        parameter = p[i]
+        mean = beta1 * m[i] + rest1 * gradient
+        square = beta2 * v[i] + rest2 * (gradient * gradient)
+        m[i] = mean
+        v[i] = square
+        p[i] = parameter * decay - step_size * mean / (square_root(square) * inv_root + eps)
+
+
+cdef inline void moments_span(
+    real* p, const real* g, real* m, real* v, real step_size, real beta1, real rest1, real beta2,
+    real rest2, Py_ssize_t n
+) noexcept nogil:
+    """RAdam's first steps: both averages move, the parameters follow the first alone."""
+    cdef Py_ssize_t i
+    cdef real mean, square, gradient, parameter
+    for i in range(n):
+        gradient = g[i]
+        parameter = p[i]
+        mean = beta1 * m[i] + rest1 * gradient
+        square = beta2 * v[i] + rest2 * (gradient * gradient)
+        m[i] = mean
+        v[i] = square
+        p[i] = parameter - step_size * mean

@@ -1,0 +1,74 @@
+"""Memory that starts at a cache line: for parameters, and for what layers write in passing."""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+ALIGNMENT = 64
+
+
+def aligned_zeros(shape: int | tuple[int, ...], dtype: Any) -> np.ndarray:
+    """Zeros whose memory starts at a multiple of 64 bytes: a cache line, an AVX-512 vector."""
+    dtype = np.dtype(dtype)
+    shape = (shape,) if isinstance(shape, int) else shape
+    nbytes = math.prod(shape) * dtype.itemsize
+    memory = np.zeros(nbytes + ALIGNMENT, dtype=np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    return memory[start : start + nbytes].view(dtype).reshape(shape)
+
+
+class FlatArrays:
+    """Named arrays, laid one after another in one flat buffer, each from a cache line on.
+
+    Parameters
+    ----------
+    shapes : iterable of (name, shape)
+    dtype : dtype
+
+    Attributes
+    ----------
+    flat : ndarray
+        The whole buffer; the gaps between the arrays hold zeros.
+    views : dict
+        Name to a view of the buffer, of its shape.
+    spans : dict
+        Name to the slice of the buffer its view covers.
+    """
+
+    def __init__(self, shapes: Iterable[tuple[str, tuple[int, ...]]], dtype: Any) -> None:
+        shapes = list(shapes)
+        per_line = ALIGNMENT // np.dtype(dtype).itemsize
+        self.spans: dict[str, slice] = {}
+        end = 0
+        for name, shape in shapes:
+            self.spans[name] = slice(end, end + math.prod(shape))
+            end = -(-self.spans[name].stop // per_line) * per_line
+        self.flat = aligned_zeros(end, dtype)
+        self.views = {name: self.flat[self.spans[name]].reshape(shape) for name, shape in shapes}
+
+    def like(self) -> "FlatArrays":
+        """Zeros of the same layout: for gradients, and for an optimizer's running averages."""
+        return FlatArrays(
+            ((name, view.shape) for name, view in self.views.items()), self.flat.dtype
+        )
+
+
+class Workspace:
+    """Buffers that are written anew in every call, and grow to the largest batch seen."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, np.ndarray] = {}
+
+    def take(self, name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        """A buffer of this shape, with the contents left by its last use."""
+        held = self._held.get(name)
+        if (
+            held is None
+            or held.dtype != dtype
+            or held.shape[1:] != shape[1:]
+            or len(held) < shape[0]
+        ):
+            held = self._held[name] = aligned_zeros(shape, dtype)
+        return held[: shape[0]]

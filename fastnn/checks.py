@@ -1,0 +1,207 @@
+"""Checks of arguments, shared by everything that a user calls."""
+
+import math
+import operator
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+
+T = TypeVar("T")
+Rng = int | np.random.Generator | None
+
+DTYPES = ("float32", "float64")
+
+# uint8 features are the bytes of images, and are scaled to [0, 1] as they are read.
+UINT8_SCALE = 1 / 255
+
+READ_AS_IS = frozenset(np.dtype(name) for name in (*DTYPES, "uint8"))
+
+
+def positive_int(name: str, value: Any) -> int:
+    """The value as an int of at least 1.
+
+    Raises
+    ------
+    TypeError, ValueError
+        It is not an integer; it is below 1.
+    """
+    try:
+        # True is an integer to Python, but never a meant count.
+        number = None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = None
+    if number is None:
+        raise TypeError(f"{name} must be an integer; got {value!r}")
+    if number < 1:
+        raise ValueError(f"{name} must be at least 1; got {number}")
+    return number
+
+
+def real_in(
+    name: str,
+    value: Any,
+    low: float = -math.inf,
+    high: float = math.inf,
+    *,
+    open_high: bool = False,
+) -> float:
+    """The value as a finite float in [low, high], or [low, high) with ``open_high``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        It is not a number; it is not finite or out of range.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{name} must be a number; got {value!r}")
+    number = float(value)
+    if not math.isfinite(number) or number < low or number > high or (open_high and number == high):
+        bounds = f"[{low:g}, {high:g}{')' if open_high or math.isinf(high) else ']'}"
+        raise ValueError(f"{name} must be a finite number in {bounds}; got {value!r}")
+    return number
+
+
+def one_of(name: str, value: Any, table: Mapping[str, T]) -> T:
+    """The entry of a table that a user named.
+
+    Raises
+    ------
+    ValueError
+        No such name; the message lists those there are.
+    """
+    if not isinstance(value, str) or value not in table:
+        raise ValueError(f"{name} must be one of {', '.join(table)}; got {value!r}")
+    return table[value]
+
+
+def generator(rng: Rng) -> np.random.Generator:
+    """The generator that a seed, a generator or None stands for (SPEC 7).
+
+    Raises
+    ------
+    TypeError, ValueError
+        Neither an integer, nor a generator, nor None; a negative integer.
+    """
+    if rng is None or isinstance(rng, np.random.Generator):
+        return np.random.default_rng(rng)
+    if isinstance(rng, bool) or not isinstance(rng, (int, np.integer)):
+        raise TypeError(f"rng must be an integer, a numpy.random.Generator or None; got {rng!r}")
+    if rng < 0:
+        raise ValueError(f"rng must be at least 0; got {rng}")
+    return np.random.default_rng(int(rng))
+
+
+def sequence(name: str, value: Any, what: str) -> list[Any]:
+    """The items of a sequence.
+
+    Raises
+    ------
+    TypeError
+        The value is no sequence.
+    """
+    if isinstance(value, (str, Mapping)) or not isinstance(value, Iterable):
+        raise TypeError(f"{name} must be a sequence of {what}; got {value!r}")
+    return list(value)
+
+
+def real_dtype(value: Any) -> np.dtype[Any]:
+    """float32 or float64 as a NumPy dtype.
+
+    Raises
+    ------
+    ValueError
+        Anything else.
+    """
+    try:
+        dtype = None if value is None else np.dtype(value)
+    except TypeError:
+        dtype = None
+    if dtype is None or dtype.name not in DTYPES or not dtype.isnative:
+        raise ValueError(f"dtype must be one of {', '.join(DTYPES)}; got {value!r}")
+    return dtype
+
+
+def as_array(name: str, value: Any) -> np.ndarray:
+    """What NumPy makes of an argument.
+
+    Raises
+    ------
+    ValueError
+        Rows of different lengths.
+    """
+    try:
+        return np.asarray(value)
+    except ValueError:
+        raise ValueError(f"{name} must be an array; got rows of different lengths") from None
+
+
+def source_rows(name: str, x: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
+    """Rows of features to be read as they are needed: (N, features), checked.
+
+    float32, float64 and uint8 arrays, memory-mapped ones too, stay as and where they are if the
+    features of a row lie next to each other; anything else is converted.
+
+    Parameters
+    ----------
+    name : str
+        What the caller calls the argument.
+    x : array_like
+        (N, *shape) or (N, product of shape), of any real dtype, layout or byte order.
+    shape : tuple of int
+        Shape of one sample.
+    dtype : dtype
+        float32 or float64, for what must be converted.
+
+    Raises
+    ------
+    TypeError
+        x is sparse, or not made of real numbers.
+    ValueError
+        x has no rows, or rows of another shape.
+    """
+    features = math.prod(shape)
+    if (
+        type(x) is np.ndarray
+        and x.dtype in READ_AS_IS
+        and x.flags.carray
+        and x.shape == (len(x), features)
+        and len(x)
+    ):
+        return x  # as it mostly is: a single sample is answered in microseconds
+    if hasattr(x, "toarray"):
+        raise TypeError(
+            f"{name} must be a dense array; got {type(x).__name__}: call {name}.toarray()"
+        )
+    array = as_array(name, x)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must hold real numbers; got dtype {array.dtype}")
+    if array.ndim < 2 or array.shape[1:] not in (shape, (features,)):
+        hint = ""
+        if array.shape in (shape, (features,)):
+            hint = f"; for a single sample pass {name}[None]"
+        wanted = " or ".join(
+            f"(N, {', '.join(map(str, s))})" for s in dict.fromkeys([shape, (features,)])
+        )
+        raise ValueError(f"{name} must have shape {wanted}; got {array.shape}{hint}")
+    if len(array) == 0:
+        raise ValueError(f"{name} must have at least one row; got shape {array.shape}")
+    if array.dtype not in READ_AS_IS:
+        array = array.astype(dtype)
+    rows = array.reshape(len(array), features)
+    apart = features > 1 and rows.strides[1] != rows.itemsize
+    if apart or not rows.flags.aligned:
+        rows = np.require(rows, requirements=["C_CONTIGUOUS", "ALIGNED"])
+    return rows
+
+
+def as_real(rows: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
+    """Rows as the kernels take them: of this dtype, C-contiguous, bytes scaled to [0, 1]."""
+    if rows.dtype == np.uint8:
+        return np.multiply(rows, UINT8_SCALE, dtype=dtype)
+    return np.require(rows, dtype=dtype, requirements=["C_CONTIGUOUS", "ALIGNED"])
+
+
+def real_rows(name: str, x: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
+    """`source_rows`, converted at once by `as_real`."""
+    return as_real(source_rows(name, x, shape, dtype), dtype)

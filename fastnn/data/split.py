@@ -1,0 +1,156 @@
+"""Holding out a share of the rows: by number, or as arrays."""
+
+from typing import Any, SupportsIndex
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastnn.checks import positive_int
+from fastnn.data.batches import Rng, epoch_order
+
+
+def split_indices(
+    n: SupportsIndex, share: float, rng: Rng = None, *, labels: ArrayLike | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Draw the rows to keep and the rows to hold out.
+
+    Parameters
+    ----------
+    n : int
+        Number of rows.
+    share : float
+        Share of the rows to hold out, strictly between 0 and 1; ``round(n * share)`` rows are.
+    rng : seed or numpy.random.Generator, optional
+        Source of the shuffle.
+    labels : array_like, shape (n,), optional
+        Class of each row. If given, the split is stratified: of a class with c rows, c * share
+        are held out, rounded down or up such that the total is right (largest remainders first).
+
+    Returns
+    -------
+    kept, held : ndarray of int64
+        Row numbers, both in shuffled order. Together they are a permutation of ``range(n)``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `n` is not an integer of at least 1, `share` not a number in (0, 1), `labels` not of
+        shape (n,), or if one of the parts would be empty.
+    """
+    n = positive_int("n", n)
+    share = _open_share(share)
+    n_held = round(n * share)
+    if not 0 < n_held < n:
+        raise ValueError(
+            f"share={share:g} of {n} rows leaves {n - n_held} and holds out {n_held}: "
+            "both parts need at least one row."
+        )
+    order = epoch_order(n, rng)
+    if labels is None:
+        return order[n_held:], order[:n_held]
+
+    labels = np.asarray(labels)
+    if labels.shape != (n,):
+        raise ValueError(f"labels must have shape ({n},), got {labels.shape}.")
+    _, codes, counts = np.unique(labels[order], return_inverse=True, return_counts=True)
+    quota = _largest_remainders(counts, n_held)
+    # rank[i]: how many rows of the same class come before row i in the shuffled order.
+    by_class = np.argsort(codes, kind="stable")
+    starts = np.cumsum(counts) - counts
+    rank = np.empty(n, dtype=np.int64)
+    rank[by_class] = np.arange(n) - np.repeat(starts, counts)
+    held = rank < quota[codes]
+    return order[~held], order[held]
+
+
+def _largest_remainders(counts: NDArray[np.integer], total: int) -> NDArray[np.int64]:
+    """Share `total` out in proportion to `counts`, in whole numbers (Hamilton's method)."""
+    # Integer arithmetic: floor and remainder of count * total / sum without rounding errors.
+    products = [int(count) * total for count in counts]
+    size = int(counts.sum())
+    quota = np.array([product // size for product in products], dtype=np.int64)
+    remainders = np.array([product % size for product in products], dtype=np.int64)
+    missing = total - int(quota.sum())
+    quota[np.argsort(-remainders, kind="stable")[:missing]] += 1
+    return quota
+
+
+def train_validation_split(
+    x: ArrayLike,
+    t: ArrayLike,
+    share: float = 0.1,
+    *,
+    rng: Rng = None,
+    stratify: bool = False,
+    sample_weight: ArrayLike | None = None,
+) -> tuple[tuple[NDArray[Any], ...], tuple[NDArray[Any], ...]]:
+    """Split arrays into a training part and a shuffled validation part.
+
+    Parameters
+    ----------
+    x : array_like, shape (N, ...)
+        Inputs.
+    t : array_like, shape (N, ...)
+        Targets.
+    share : float, default 0.1
+        Share of the rows that goes to validation, strictly between 0 and 1.
+    rng : seed or numpy.random.Generator, optional
+        Source of the shuffle.
+    stratify : bool, default False
+        If True, both parts have the classes in the same proportions; `t` is then integer labels
+        (N,), or one-hot or soft labels (N, classes), whose largest entry counts.
+    sample_weight : array_like, shape (N,), optional
+        Weights, split in the same way.
+
+    Returns
+    -------
+    (x_train, t_train), (x_validation, t_validation)
+        Copies; with `sample_weight`, its part is the third element of each tuple.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `share` is not in (0, 1) or a part would be empty, if the lengths differ, or if
+        `stratify` is asked for targets that are not classes.
+    """
+    arrays = {"x": np.asarray(x), "t": np.asarray(t)}
+    if sample_weight is not None:
+        arrays["sample_weight"] = np.asarray(sample_weight)
+    for name, array in arrays.items():
+        if array.ndim == 0:
+            raise ValueError(f"{name} must have a row for each sample, got a scalar.")
+        if len(array) != len(arrays["x"]):
+            raise ValueError(
+                f"{name} has {len(array)} rows and x has {len(arrays['x'])}: they must match."
+            )
+    if len(arrays["x"]) == 0:
+        raise ValueError("x has no rows to split.")
+    labels = _classes(arrays["t"]) if stratify else None
+    kept, held = split_indices(len(arrays["x"]), share, rng, labels=labels)
+    return (
+        tuple(array[kept] for array in arrays.values()),
+        tuple(array[held] for array in arrays.values()),
+    )
+
+
+def _classes(t: NDArray[Any]) -> NDArray[Any]:
+    if t.ndim == 1 and np.issubdtype(t.dtype, np.integer):
+        return t
+    if t.ndim == 2 and t.shape[1] > 1:
+        classes: NDArray[np.int64] = t.argmax(axis=1)
+        return classes
+    raise ValueError(
+        "stratify=True needs t as integer labels (N,) or as one row of class probabilities for "
+        f"each sample (N, classes), got shape {t.shape} and dtype {t.dtype}."
+    )
+
+
+def _open_share(value: float) -> float:
+    """Return `value` as a float strictly between 0 and 1, or refuse it."""
+    try:
+        share = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"share must be a number between 0 and 1; got {value!r}.") from None
+    if not 0.0 < share < 1.0:
+        raise ValueError(f"share must lie strictly between 0 and 1; got {value!r}")
+    return share

@@ -1,0 +1,410 @@
+"""How training steps run: eagerly, one kernel call after another, or in the native program."""
+
+import math
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastnn.buffers import Workspace, aligned_zeros
+from fastnn.checks import UINT8_SCALE, as_real
+from fastnn.errors import DivergenceError
+from fastnn.losses import Loss
+from fastnn.lowering import training_program
+from fastnn.metrics import Metric
+from fastnn.model import CHUNK, Sequential
+from fastnn.optimizers import Optimizer
+from fastnn.regularizers import Regularizer
+
+# A loss that has grown by so much since the fit began will not come back, though BatchNorm or an
+# adaptive step may keep it below the largest float.
+EXPLODED = 1e8
+
+# Seconds that a native run may take before it comes back to Python: for progress, and for Ctrl-C.
+NATIVE_SECONDS = 0.05
+
+# The other number of threads is tried for so long, in one of so many runs.
+PROBE_SECONDS = 0.002
+PROBE_EVERY = 10
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Checked rows to learn from or be judged by.
+
+    Attributes
+    ----------
+    x : ndarray, (N, features)
+        As `fastnn.checks.source_rows` returns them.
+    targets : ndarray
+        As the loss wants them.
+    weights : ndarray, (N,), or None
+        Sample weights.
+    """
+
+    x: np.ndarray
+    targets: np.ndarray
+    weights: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def take(self, rows: np.ndarray | slice) -> "Examples":
+        """The examples of these row numbers."""
+        weights = None if self.weights is None else self.weights[rows]
+        return Examples(self.x[rows], self.targets[rows], weights)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one pass over the examples does.
+
+    Attributes
+    ----------
+    examples : Examples
+    order : ndarray, int64
+        Numbers of the rows to visit, in the order of this epoch.
+    batches : sequence of slice
+        Where in the order each batch lies.
+    learning_rate : callable
+        From the number of a batch to the rate of its step.
+    metrics : mapping
+        Name to function of outputs and targets.
+    after_batch : callable
+        Called with a batch's number and loss; may raise, to stop between two steps.
+    every_batch : bool
+        Whether it must be called after each batch, or may skip some.
+    """
+
+    examples: Examples
+    order: np.ndarray
+    batches: Sequence[slice]
+    learning_rate: Callable[[int], float]
+    metrics: Mapping[str, Metric]
+    after_batch: Callable[[int, float], None]
+    every_batch: bool = True
+
+
+class EagerEngine:
+    """Runs a model's layers one by one: what a reader reads, and what takes any layer.
+
+    Parameters
+    ----------
+    model : Sequential
+    loss : Loss
+    optimizer : Optimizer
+    regularizer : Regularizer, optional
+        For the weights of the layers that have none of their own.
+    threads : int
+
+    Attributes
+    ----------
+    loss_limit : float or None
+        The largest loss that is not divergence; None until the first.
+    averages : dict
+        The optimizer's running averages, each laid out as the model's flat parameters.
+    step_count : int
+        Updates done.
+    blas_threads : int
+        What BLAS is to be held to while this engine runs.
+    """
+
+    name = "eager"
+
+    def __init__(
+        self,
+        model: Sequential,
+        loss: Loss,
+        optimizer: Optimizer,
+        regularizer: Regularizer | None = None,
+        threads: int = 1,
+    ) -> None:
+        self.model = model
+        self.loss = loss
+        self.optimizer = optimizer
+        self.regularizer = regularizer
+        self.threads = threads
+        self.blas_threads = threads
+        self.kernels = model.backend.kernels
+        self.workspace = Workspace()
+        self.averages = {
+            name: aligned_zeros(model.flat_params.shape, model.dtype)
+            for name in optimizer.state_names
+        }
+        self.step_count = 0
+        self.loss_limit: float | None = None
+
+    def _limit(self, first_loss: float) -> float:
+        """Up to where a loss may grow, set by the first one asked about."""
+        if self.loss_limit is None:
+            first = first_loss if math.isfinite(first_loss) else 1.0
+            self.loss_limit = EXPLODED * max(1.0, abs(first))
+        return min(self.loss_limit, sys.float_info.max)
+
+    def check_parameters(self, lr: float) -> None:
+        """Notice what the last step of an epoch did, whose effect no loss has shown yet.
+
+        Raises
+        ------
+        DivergenceError
+            A parameter or state is not finite.
+        """
+        # The views, not the flat buffers: with an eps of 0 the gaps between them are 0 / 0.
+        for view in (self.model.params | self.model.state).values():
+            if not np.isfinite(view).all():
+                raise DivergenceError(self.step_count, math.nan, lr)
+
+    def gradients(self, examples: Examples) -> tuple[float, np.ndarray]:
+        """Forward, loss, backward, penalty: the gradients are in ``model.grads`` afterwards.
+
+        Returns
+        -------
+        loss : float
+            With the penalty.
+        out : ndarray, (N, n_out)
+            The model's outputs, in a buffer.
+        """
+        out = self.model.forward_rows(as_real(examples.x, self.model.dtype), train=True)
+        dout = self.workspace.take("dout", out.shape, out.dtype)
+        loss = self.loss.value(self.kernels, out, examples.targets, examples.weights, dout)
+        self.model.backward_rows(dout)
+        return loss + self.penalty(into_gradients=True), out
+
+    def penalty(self, into_gradients: bool = False) -> float:
+        """The penalties of all weights; their gradients are added where asked for."""
+        total = 0.0
+        for layer in self.model.layers:
+            regularizer = layer.regularizer or self.regularizer
+            if regularizer is None:
+                continue
+            for key in layer.weight_names:
+                name = f"{layer.name}.{key}"
+                gradient = self.model.grads[name] if into_gradients and layer.trainable else None
+                total += regularizer.penalty(self.kernels, self.model.params[name], gradient)
+        return total
+
+    def update(self, lr: float) -> None:
+        """One step of the optimizer along ``model.grads``."""
+        self.step_count += 1
+        for span in self.model.trainable_spans():
+            self.optimizer.update(
+                self.kernels,
+                self.model.flat_params[span],
+                self.model.flat_grads[span],
+                {name: average[span] for name, average in self.averages.items()},
+                lr,
+                self.step_count,
+            )
+        self.model.step += 1
+
+    def step(self, examples: Examples, lr: float) -> tuple[float, np.ndarray]:
+        """One training step; the loss and the outputs before the update.
+
+        Raises
+        ------
+        DivergenceError
+            The loss is not finite or beyond `EXPLODED`; the parameters are not updated.
+        """
+        loss, out = self.gradients(examples)
+        if not loss <= self._limit(loss):
+            raise DivergenceError(self.step_count + 1, loss, lr)
+        self.update(lr)
+        return loss, out
+
+    def train_epoch(self, epoch: Epoch) -> dict[str, float]:
+        """Visit the rows of an epoch once.
+
+        Returns
+        -------
+        dict
+            Means over the rows, in training mode: "loss" and the metrics.
+
+        Raises
+        ------
+        DivergenceError
+            A loss is not finite.
+        """
+        totals = dict.fromkeys(["loss", *epoch.metrics], 0.0)
+        for number, rows in enumerate(epoch.batches):
+            batch = self._gather(epoch.examples, epoch.order[rows])
+            loss, out = self.step(batch, epoch.learning_rate(number))
+            totals["loss"] += loss * len(batch)
+            for name, metric in epoch.metrics.items():
+                totals[name] += metric(out, batch.targets) * len(batch)
+            epoch.after_batch(number, loss)
+        return {name: total / len(epoch.order) for name, total in totals.items()}
+
+    def _gather(self, examples: Examples, rows: np.ndarray) -> Examples:
+        if examples.x.dtype != self.model.dtype:
+            return examples.take(rows)
+        x = self.workspace.take("x", (len(rows), examples.x.shape[1]), examples.x.dtype)
+        # mode="clip" writes straight into out; the row numbers are known to be in range.
+        np.take(examples.x, rows, axis=0, out=x, mode="clip")
+        weights = None if examples.weights is None else examples.weights[rows]
+        return Examples(x, examples.targets[rows], weights)
+
+    def evaluate(
+        self,
+        examples: Examples,
+        metrics: Mapping[str, Metric],
+        after_chunk: Callable[[], None] = lambda: None,
+    ) -> dict[str, float]:
+        """Loss, with the penalty, and metrics in inference mode."""
+        out = np.empty((len(examples), self.model.output_size), self.model.dtype)
+        loss = 0.0
+        for start in range(0, len(examples), CHUNK):
+            chunk = examples.take(slice(start, start + CHUNK))
+            scores = out[start : start + CHUNK]
+            scores[:] = self._predict(chunk.x)
+            loss += len(chunk) * self.loss.value(
+                self.kernels, scores, chunk.targets, chunk.weights, None
+            )
+            after_chunk()
+        results = {"loss": loss / len(examples) + self.penalty()}
+        return results | {name: metric(out, examples.targets) for name, metric in metrics.items()}
+
+    def _predict(self, x: np.ndarray) -> np.ndarray:
+        return self.model.forward_rows(as_real(x, self.model.dtype))
+
+    # -- a point in training, to come back to ------------------------------------------------------
+
+    def snapshot(self) -> dict[str, Any]:
+        """Copies of everything a step changes."""
+        return {
+            "model": self.model.snapshot(),
+            "averages": {name: average.copy() for name, average in self.averages.items()},
+            "steps": (self.step_count, self.model.step),
+        }
+
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        """Go back to a `snapshot`."""
+        self.model.restore(snapshot["model"])
+        for name, average in self.averages.items():
+            average[:] = snapshot["averages"][name]
+        self.step_count, self.model.step = snapshot["steps"]
+
+
+class Team:
+    """How many threads the next native run gets.
+
+    Threads of a team wait for each other many times in a step. Where another process holds a
+    processor, the team is slower than one thread alone; so both are timed, again and again, and the
+    faster one does the work.
+
+    Parameters
+    ----------
+    threads : int
+    adapt : bool
+        False gives every run this number.
+    """
+
+    def __init__(self, threads: int, adapt: bool) -> None:
+        self.threads = threads
+        self.adapt = adapt and threads > 1
+        self.step_seconds: dict[int, float] = {}
+        self._runs = 0
+
+    def next_run(self) -> tuple[int, float]:
+        """Threads of the next run, and its greatest length in seconds."""
+        if not self.adapt:
+            return self.threads, NATIVE_SECONDS
+        self._runs += 1
+        untried = [count for count in (self.threads, 1) if count not in self.step_seconds]
+        if untried:
+            return untried[0], PROBE_SECONDS
+        better, worse = sorted(self.step_seconds, key=lambda count: self.step_seconds[count])
+        if self._runs % PROBE_EVERY == 0:
+            return worse, PROBE_SECONDS
+        return better, NATIVE_SECONDS
+
+    def record(self, threads: int, step_seconds: float) -> None:
+        """Remember how long a step took with so many threads."""
+        self.step_seconds[threads] = step_seconds
+
+
+class NativeEngine(EagerEngine):
+    """Runs many steps in one call of the native program; see `fastnn.lowering` for what it takes.
+
+    With ``adapt`` the number of threads is the better of one and ``threads``, by the clock; the
+    result does not depend on it.
+
+    The program works on the model's own parameters and on this engine's averages, with threads of
+    its own, each of which calls BLAS for itself.
+    """
+
+    name = "native"
+
+    def __init__(
+        self,
+        model: Sequential,
+        loss: Loss,
+        optimizer: Optimizer,
+        regularizer: Regularizer | None = None,
+        threads: int = 1,
+        adapt: bool = False,
+    ) -> None:
+        super().__init__(model, loss, optimizer, regularizer, threads)
+        self.blas_threads = 1
+        self.team = Team(threads, adapt)
+
+    def train_epoch(self, epoch: Epoch) -> dict[str, float]:
+        """As `EagerEngine.train_epoch`, in runs of many steps."""
+        examples, batches = epoch.examples, epoch.batches
+        # Lowered for each epoch, in less than a millisecond: layers may have been frozen since.
+        program = training_program(
+            self.model,
+            self.loss,
+            self.optimizer,
+            self.regularizer,
+            tuple(self.averages.values()),
+            soft_targets=examples.targets.ndim == 2,
+            rows=max(rows.stop - rows.start for rows in batches),
+        )
+        program.set_examples(examples.x, examples.targets, examples.weights, UINT8_SCALE)
+        bounds = np.array([0, *(rows.stop for rows in batches)], dtype=np.int64)
+        rates = np.array([epoch.learning_rate(number) for number in range(len(batches))])
+        losses = np.zeros(len(batches))
+        hits = np.zeros(len(batches), dtype=np.int64)
+        done = 0
+        while done < len(batches):
+            first, last = done, len(batches)
+            if epoch.every_batch:
+                # A callback may have changed the rate since.
+                last, rates[first] = first + 1, epoch.learning_rate(first)
+            threads, seconds = self.team.next_run()
+            start = time.perf_counter()
+            done = program.run(
+                epoch.order,
+                bounds,
+                rates,
+                losses,
+                hits,
+                first,
+                last,
+                self.model.step,
+                self.step_count,
+                threads,
+                seconds,
+            )
+            self.team.record(threads, (time.perf_counter() - start) / (done - first))
+            self._count(losses[first:done], rates[first:done])
+            epoch.after_batch(done - 1, float(losses[done - 1]))
+        results = {"loss": float(losses @ np.diff(bounds)) / len(epoch.order)}
+        if "accuracy" in epoch.metrics:
+            results["accuracy"] = int(hits.sum()) / len(epoch.order)
+        return results
+
+    def _count(self, losses: np.ndarray, rates: np.ndarray) -> None:
+        """Count the steps of a run; refuse a loss that is not finite or has exploded."""
+        good = losses <= self._limit(float(losses[0]))
+        if not good.all():
+            bad = int(np.argmin(good))
+            raise DivergenceError(self.step_count + bad + 1, float(losses[bad]), float(rates[bad]))
+        self.step_count += len(losses)
+        self.model.step += len(losses)
+
+    def _predict(self, x: np.ndarray) -> np.ndarray:
+        return self.model.predict_rows(x, self.threads)

@@ -1,0 +1,162 @@
+"""What a fit reported, epoch by epoch."""
+
+import csv
+import io
+import math
+from collections.abc import Iterator, Mapping
+
+from fastnn.files import FilePath, replace_file
+from fastnn.metrics import better_direction
+
+
+class History(Mapping[str, list[float]]):
+    """Reported numbers by name, each a list with one number per epoch.
+
+    All lists have the same length: where an epoch did not report a name, it holds NaN. Epochs count
+    from 0, so ``history["loss"][epoch]`` is the loss of an epoch of `epochs`.
+
+    Examples
+    --------
+    >>> history = History()
+    >>> history.append({"loss": 0.7, "accuracy": 0.5})
+    >>> history.append({"loss": 0.4, "accuracy": 0.9})
+    >>> history["loss"]
+    [0.7, 0.4]
+    >>> history.best("accuracy")
+    (1, 0.9)
+    >>> history
+    <History of 2 epochs: loss, accuracy>
+    """
+
+    def __init__(self) -> None:
+        self._columns: dict[str, list[float]] = {}
+        self._n_epochs = 0
+
+    def append(self, logs: Mapping[str, float]) -> None:
+        """Add an epoch.
+
+        Parameters
+        ----------
+        logs : mapping of str to float
+            What the epoch reported.
+
+        Raises
+        ------
+        TypeError
+            A name is not a string, or a value not a number; nothing is added.
+        ValueError
+            A name is ``"epoch"``, which numbers the rows of a CSV file.
+        """
+        row = {_checked_name(name): _number(name, value) for name, value in logs.items()}
+        for name in row:
+            self._columns.setdefault(name, [math.nan] * self._n_epochs)
+        for name, column in self._columns.items():
+            column.append(row.get(name, math.nan))
+        self._n_epochs += 1
+
+    @property
+    def epochs(self) -> list[int]:
+        """Numbers of the epochs: 0, 1, 2, ..."""
+        return list(range(self._n_epochs))
+
+    @property
+    def last(self) -> dict[str, float]:
+        """The numbers of the last epoch; empty before the first."""
+        return {name: column[-1] for name, column in self._columns.items()}
+
+    def best(self, name: str, mode: str = "auto") -> tuple[int, float]:
+        """The epoch at which a number was best, and that number.
+
+        Parameters
+        ----------
+        name : str
+        mode : {"auto", "min", "max"}
+            What is best; ``"auto"`` judges by the name, see `fastnn.metrics.better_direction`.
+
+        Returns
+        -------
+        epoch : int
+            Counted from 0; of equals the first.
+        value : float
+
+        Raises
+        ------
+        KeyError
+            No such name.
+        ValueError
+            An unknown `mode`, or every number is NaN.
+        """
+        column = self[name]
+        sign = -1 if resolve_mode(mode, name) == "max" else 1
+        numbers = [(sign * v, epoch) for epoch, v in enumerate(column) if not math.isnan(v)]
+        if not numbers:
+            raise ValueError(f"{name} has no best epoch: it is NaN in every one")
+        epoch = min(numbers)[1]
+        return epoch, column[epoch]
+
+    def to_csv(self, path: FilePath) -> None:
+        """Write a CSV file: the column ``epoch``, counted from 0, then one for each name.
+
+        The file is replaced at once or not at all. Numbers are written such that they read back
+        exactly.
+
+        Raises
+        ------
+        OSError
+            The file cannot be written.
+        """
+        text = io.StringIO(newline="")
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["epoch", *self._columns])
+        writer.writerows(zip(self.epochs, *self._columns.values(), strict=True))
+        replace_file(path, [text.getvalue().encode()])
+
+    def __getitem__(self, name: str) -> list[float]:
+        try:
+            return list(self._columns[name])
+        except KeyError:
+            known = ", ".join(self._columns) or "none yet, no epoch has ended"
+            raise KeyError(f"no {name!r} in the history; there are: {known}") from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        """Number of names; that of epochs is ``len(history.epochs)``."""
+        return len(self._columns)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._columns
+
+    def __repr__(self) -> str:
+        epochs = "1 epoch" if self._n_epochs == 1 else f"{self._n_epochs} epochs"
+        names = f": {', '.join(self._columns)}" if self._columns else ""
+        return f"<History of {epochs}{names}>"
+
+
+def resolve_mode(mode: str, name: str) -> str:
+    """``"min"`` or ``"max"``; for ``"auto"``, judged by the name of what is reported.
+
+    Raises
+    ------
+    ValueError
+        Another mode.
+    """
+    if mode not in ("auto", "min", "max"):
+        raise ValueError(f"mode must be one of auto, min, max; got {mode!r}")
+    return better_direction(name) if mode == "auto" else mode
+
+
+def _checked_name(name: object) -> str:
+    if not isinstance(name, str):
+        raise TypeError(f"names in logs must be strings; got {name!r}")
+    if name == "epoch":
+        raise ValueError("logs must not report 'epoch': the history numbers its epochs itself")
+    return name
+
+
+def _number(name: str, value: object) -> float:
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise TypeError(f"logs[{name!r}] must be a number; got {value!r}") from None

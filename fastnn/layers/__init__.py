@@ -1,0 +1,25 @@
+"""Layers. `LAYERS` is the closed vocabulary of model files: kind to class."""
+
+from fastnn.layers.activations import ACTIVATIONS, ELU, Activation, LeakyReLU, ReLU, Sigmoid, Tanh
+from fastnn.layers.affine import Affine
+from fastnn.layers.base import Layer
+from fastnn.layers.batchnorm import BatchNorm
+from fastnn.layers.dropout import Dropout
+
+_ALL: tuple[type[Layer], ...] = (Affine, BatchNorm, Dropout, *ACTIVATIONS.values())
+LAYERS: dict[str, type[Layer]] = {cls.kind: cls for cls in _ALL}
+
+__all__ = [
+    "ACTIVATIONS",
+    "ELU",
+    "LAYERS",
+    "Activation",
+    "Affine",
+    "BatchNorm",
+    "Dropout",
+    "Layer",
+    "LeakyReLU",
+    "ReLU",
+    "Sigmoid",
+    "Tanh",
+]

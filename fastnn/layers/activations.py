@@ -1,0 +1,102 @@
+"""Activations: elementwise, without parameters."""
+
+import numpy as np
+
+from fastnn.checks import real_in
+from fastnn.layers.base import Layer
+
+
+class Activation(Layer):
+    """Base: the kernels ``<kind>_forward`` and ``<kind>_backward`` on the layer's buffers.
+
+    The backward kernel works from the output where the derivative can be had from it: the input
+    need not stay in cache until then.
+    """
+
+    def forward(self, x: np.ndarray, train: bool = False, step: int = 0) -> np.ndarray:
+        out = self.output_buffer(self.check_input(x))
+        self._x = x
+        self.run_forward(x, out)
+        return out
+
+    def backward(self, dout: np.ndarray, input_gradient: bool = True) -> np.ndarray | None:
+        rows = self.check_gradient(dout)
+        if not input_gradient:
+            return None
+        dx = self.input_gradient_buffer(rows)
+        self.run_backward(dout, dx)
+        return dx
+
+    def run_forward(self, x: np.ndarray, out: np.ndarray) -> None:
+        """Write the output."""
+        getattr(self.kernels, f"{self.kind}_forward")(x, out)
+
+    def run_backward(self, dout: np.ndarray, dx: np.ndarray) -> None:
+        """Write the gradient of the input."""
+        getattr(self.kernels, f"{self.kind}_backward")(dout, self._out, dx)
+
+
+class ReLU(Activation):
+    """``max(x, 0)``; its gradient at zero is zero."""
+
+    kind = "relu"
+
+
+class LeakyReLU(Activation):
+    """``x`` where positive, else ``slope * x``.
+
+    Parameters
+    ----------
+    slope : float
+    """
+
+    kind = "leaky_relu"
+
+    def __init__(self, slope: float = 0.01) -> None:
+        self.slope = slope
+        real_in("slope", slope)
+
+    def run_forward(self, x: np.ndarray, out: np.ndarray) -> None:
+        self.kernels.leaky_relu_forward(x, self.slope, out)
+
+    def run_backward(self, dout: np.ndarray, dx: np.ndarray) -> None:
+        self.kernels.leaky_relu_backward(dout, self._x, self.slope, dx)
+
+
+class Sigmoid(Activation):
+    """``1 / (1 + exp(-x))``."""
+
+    kind = "sigmoid"
+
+
+class Tanh(Activation):
+    """``tanh(x)``."""
+
+    kind = "tanh"
+
+
+class ELU(Activation):
+    """``x`` where positive, else ``alpha * (exp(x) - 1)``. Clevert et al. (2015).
+
+    Parameters
+    ----------
+    alpha : float
+        At least 0.
+    """
+
+    kind = "elu"
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        self.alpha = alpha
+        real_in("alpha", alpha, 0)
+
+    def run_forward(self, x: np.ndarray, out: np.ndarray) -> None:
+        self.kernels.elu_forward(x, self.alpha, out)
+
+    def run_backward(self, dout: np.ndarray, dx: np.ndarray) -> None:
+        self.kernels.elu_backward(dout, self._out, self.alpha, dx)
+
+
+ACTIVATIONS: dict[str, type[Activation]] = {
+    cls.kind: cls for cls in (ReLU, LeakyReLU, Sigmoid, Tanh, ELU)
+}

@@ -1,0 +1,81 @@
+"""The affine layer, also called dense, linear or fully connected."""
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+import numpy as np
+
+from fastnn.checks import positive_int
+from fastnn.components import from_config
+from fastnn.initializers import INITIALIZERS, Initializer, as_initializer
+from fastnn.layers.base import Layer
+from fastnn.regularizers import REGULARIZERS, Regularizer
+
+
+class Affine(Layer):
+    """``out = x @ w + b``, with w (n_in, units) and b (units,), b starting at zero.
+
+    Parameters
+    ----------
+    units : int
+        Features going out; those coming in are taken from the layer before.
+    init : str, float or Initializer
+        How w is drawn: a name ("he", "xavier", "lecun", each also with "_uniform"; "zeros"), the
+        standard deviation of a normal, or an object.
+    regularizer : Regularizer, optional
+        Penalty on w, in place of the trainer's.
+    """
+
+    kind = "affine"
+    weight_names = ("w",)
+    w: np.ndarray
+    b: np.ndarray
+    dw: np.ndarray
+    db: np.ndarray
+
+    def __init__(
+        self,
+        units: int,
+        init: str | float | Initializer = "he",
+        regularizer: Regularizer | None = None,
+    ) -> None:
+        self.units = units
+        self.init = init
+        self.regularizer = regularizer
+        positive_int("units", units)
+        as_initializer(init)
+        if regularizer is not None and not isinstance(regularizer, Regularizer):
+            raise TypeError(f"regularizer must be a Regularizer or None; got {regularizer!r}")
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> Self:
+        settings = dict(settings)
+        if isinstance(settings.get("init"), Mapping):
+            settings["init"] = from_config(settings["init"], INITIALIZERS, "initializer")
+        if isinstance(settings.get("regularizer"), Mapping):
+            settings["regularizer"] = from_config(
+                settings["regularizer"], REGULARIZERS, "regularizer"
+            )
+        return cls(**settings)
+
+    def output_size(self, n_in: int) -> int:
+        return int(self.units)
+
+    def parameter_shapes(self, n_in: int) -> dict[str, tuple[int, ...]]:
+        return {"w": (n_in, int(self.units)), "b": (int(self.units),)}
+
+    def initialize(self, rng: np.random.Generator) -> None:
+        self.w[:] = as_initializer(self.init).draw(rng, (self.n_in, self.n_out))
+
+    def forward(self, x: np.ndarray, train: bool = False, step: int = 0) -> np.ndarray:
+        out = self.output_buffer(self.check_input(x))
+        self._x = x
+        self.kernels.affine_forward(x, self.w, self.b, out)
+        return out
+
+    def backward(self, dout: np.ndarray, input_gradient: bool = True) -> np.ndarray | None:
+        rows = self.check_gradient(dout)
+        dx = self.input_gradient_buffer(rows) if input_gradient else None
+        dw, db = (self.dw, self.db) if self.trainable else (None, None)
+        self.kernels.affine_backward(dout, self._x, self.w, dx, dw, db)
+        return dx

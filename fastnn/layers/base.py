@@ -1,0 +1,167 @@
+"""What every layer is: parameters, a forward and a backward pass, and buffers of its own."""
+
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any, ClassVar
+
+import numpy as np
+
+from fastnn.buffers import Workspace
+from fastnn.components import Component
+from fastnn.regularizers import Regularizer
+
+
+class Layer(Component):
+    """Base of the layers.
+
+    A layer of one's own needs `forward` and `backward`, and, if it has parameters, their shapes and
+    initial values::
+
+        class Scale(fnn.Layer):
+            kind = "scale"
+
+            def parameter_shapes(self, n_in):
+                return {"a": (n_in,)}
+
+            def initialize(self, rng):
+                self.a[:] = 1
+
+            def forward(self, x, train=False, step=0):
+                self.x = x
+                return self.a * x
+
+            def backward(self, dout, input_gradient=True):
+                self.da[:] = (dout * self.x).sum(0)
+                return dout * self.a if input_gradient else None
+
+    Attributes
+    ----------
+    trainable : bool
+        False freezes the layer: its parameters keep their values and cost no gradient.
+    name : str
+        Unique in the model: the kind and a number, "affine1".
+    n_in, n_out : int
+        Features coming in and going out.
+    <parameter>, d<parameter> : ndarray
+        Views of the model's flat parameters and gradients, ``layer.w`` and ``layer.dw``.
+    """
+
+    weight_names: ClassVar[tuple[str, ...]] = ()  # the parameters that regularizers apply to
+    trainable: bool = True
+    regularizer: Regularizer | None = None
+    name: str
+    index: int
+    n_in: int
+    n_out: int
+    dtype: np.dtype[Any]
+    kernels: ModuleType
+    seed: int
+    _out: np.ndarray
+
+    # -- what a layer declares ---------------------------------------------------------------------
+
+    def output_size(self, n_in: int) -> int:
+        """Features going out, for ``n_in`` coming in."""
+        return n_in
+
+    def parameter_shapes(self, n_in: int) -> dict[str, tuple[int, ...]]:
+        """Shapes of what is trained."""
+        return {}
+
+    def state_shapes(self, n_in: int) -> dict[str, tuple[int, ...]]:
+        """Shapes of what training moves, but not by gradients."""
+        return {}
+
+    def initialize(self, rng: np.random.Generator) -> None:
+        """Give parameters and state, zero so far, their initial values."""
+
+    # -- what a layer does -------------------------------------------------------------------------
+
+    def forward(self, x: np.ndarray, train: bool = False, step: int = 0) -> np.ndarray:
+        """Output for the rows of x.
+
+        Parameters
+        ----------
+        x : ndarray, (N, n_in)
+            Of the model's dtype, C-contiguous.
+        train : bool
+            Training mode: batch statistics, dropped units.
+        step : int
+            Number of the training step, which random masks depend on.
+
+        Returns
+        -------
+        ndarray, (N, n_out)
+            The layer's own buffer, valid until its next forward pass.
+        """
+        raise NotImplementedError  # abstract: every subclass has its own
+
+    def backward(self, dout: np.ndarray, input_gradient: bool = True) -> np.ndarray | None:
+        """Write the gradients of the parameters; return that of the input.
+
+        Parameters
+        ----------
+        dout : ndarray, (N, n_out)
+            Gradient of the loss with respect to the last forward pass's output.
+        input_gradient : bool
+            False where nobody needs the input's gradient: then None is returned.
+        """
+        raise NotImplementedError  # abstract: every subclass has its own
+
+    # -- how a model puts a layer to work ----------------------------------------------------------
+
+    def bind(
+        self,
+        name: str,
+        index: int,
+        n_in: int,
+        kernels: ModuleType,
+        dtype: np.dtype[Any],
+        seed: int,
+        params: Mapping[str, np.ndarray],
+        grads: Mapping[str, np.ndarray],
+        state: Mapping[str, np.ndarray],
+    ) -> None:
+        """Take a place in a model: its memory, its kernels, its seed."""
+        self.name, self.index, self.n_in, self.n_out = name, index, n_in, self.output_size(n_in)
+        self.kernels, self.dtype, self.seed = kernels, dtype, seed
+        self.workspace = Workspace()
+        self.param_names = tuple(params)
+        self.state_names = tuple(state)
+        for key, view in (*params.items(), *state.items()):
+            setattr(self, key, view)
+        for key, view in grads.items():
+            setattr(self, f"d{key}", view)
+
+    def output_buffer(self, rows: int) -> np.ndarray:
+        """Where this forward pass writes; remembered for the backward pass."""
+        self._out = self.workspace.take("out", (rows, self.n_out), self.dtype)
+        return self._out
+
+    def input_gradient_buffer(self, rows: int) -> np.ndarray:
+        """Where this backward pass writes the gradient of the input."""
+        return self.workspace.take("dx", (rows, self.n_in), self.dtype)
+
+    def check_input(self, x: np.ndarray) -> int:
+        """Refuse what the kernels cannot take; return the number of rows.
+
+        Raises
+        ------
+        ValueError
+            Wrong shape, dtype or layout.
+        """
+        return self._check("x", x, (len(x), self.n_in))
+
+    def check_gradient(self, dout: np.ndarray) -> int:
+        """As `check_input`, for the gradient of the last forward pass's output."""
+        if not hasattr(self, "_out"):
+            raise ValueError(f"{self.name}: backward needs a forward pass before it")
+        return self._check("dout", dout, self._out.shape)
+
+    def _check(self, what: str, array: np.ndarray, shape: tuple[int, ...]) -> int:
+        if array.shape != shape or array.dtype != self.dtype or not array.flags.c_contiguous:
+            raise ValueError(
+                f"{self.name}: {what} must be a C-contiguous {self.dtype} array of shape {shape}; "
+                f"got {array.dtype} of shape {array.shape}"
+            )
+        return shape[0]

@@ -1,0 +1,227 @@
+"""How a model is written down for the native program.
+
+A program knows *stages*: an affine map and the operations on its output up to the next affine map;
+the first stage is the input, with no affine map. The tables below say what each layer, loss,
+optimizer and regularizer becomes; a class that is not in them, a user's own among them, runs on
+the eager engine, and `obstacle` says so.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastnn.buffers import ALIGNMENT
+from fastnn.layers import (
+    ELU,
+    Affine,
+    BatchNorm,
+    Dropout,
+    Layer,
+    LeakyReLU,
+    ReLU,
+    Sigmoid,
+    Tanh,
+)
+from fastnn.losses import Loss, MeanSquaredError, SoftmaxCrossEntropy, SumSquaredError
+from fastnn.metrics import Metric, accuracy
+from fastnn.optimizers import OPTIMIZERS, Optimizer
+from fastnn.regularizers import L1, L2, ElasticNet, Regularizer
+
+if TYPE_CHECKING:
+    from fastnn.model import Sequential
+
+Offsets = Callable[[str], int]
+Operation = dict[str, Any]
+
+
+def _batchnorm(layer: Any, at: Offsets) -> Operation:
+    return {
+        "code": "batchnorm" if layer.trainable else "batchnorm_frozen",
+        "a": layer.momentum,
+        "b": layer.eps,
+        **{key: at(key) for key in ("gamma", "beta", "running_mean", "running_var")},
+    }
+
+
+# layer -> the operation it is, given where its parameters and state lie in the flat arrays
+OPERATIONS: dict[type[Layer], Callable[[Any, Offsets], Operation]] = {
+    BatchNorm: _batchnorm,
+    ReLU: lambda layer, at: {"code": "relu"},
+    LeakyReLU: lambda layer, at: {"code": "leaky_relu", "a": layer.slope},
+    Sigmoid: lambda layer, at: {"code": "sigmoid"},
+    Tanh: lambda layer, at: {"code": "tanh"},
+    ELU: lambda layer, at: {"code": "elu", "a": layer.alpha},
+    Dropout: lambda layer, at: {"code": "dropout", "a": layer.ratio, "layer": layer.index},
+}
+
+# regularizer -> strengths of the L1 and the L2 penalty
+PENALTIES: dict[type[Regularizer], Callable[[Any], tuple[float, float]]] = {
+    L1: lambda penalty: (penalty.strength, 0.0),
+    L2: lambda penalty: (0.0, penalty.strength),
+    ElasticNet: lambda penalty: (penalty.l1, penalty.l2),
+}
+
+LOSSES: set[type[Loss]] = {SoftmaxCrossEntropy, MeanSquaredError, SumSquaredError}
+
+METRICS: dict[str, Metric] = {"accuracy": accuracy}
+
+# Multiply-adds from which columns are cut in two: below, a second thread would wait longer than it
+# works. Each further halving takes eight times as many: products of narrow pieces are slower.
+PIECE_WORK = 1_000_000
+MAX_PIECES = 16
+
+
+def obstacle(model: "Sequential") -> str | None:
+    """Why a model cannot be lowered; None if it can."""
+    if model.backend.program is None:
+        return f"backend {model.backend.name!r} has no native program"
+    for layer in model.layers:
+        if type(layer) is not Affine and type(layer) not in OPERATIONS:
+            return f"layer {layer.name} ({type(layer).__name__}) has no native form"
+    if not any(isinstance(layer, Affine) for layer in model.layers):
+        return "a model without an Affine layer has no native form"
+    return None
+
+
+def training_obstacle(
+    model: "Sequential",
+    loss: Loss,
+    optimizer: Optimizer,
+    regularizer: Regularizer | None,
+    metrics: Mapping[str, Metric],
+) -> str | None:
+    """Why a model cannot be trained natively; None if it can."""
+    reason = obstacle(model)
+    if reason:
+        return reason
+    if type(loss) not in LOSSES:
+        return f"loss {type(loss).__name__} has no native form"
+    if OPTIMIZERS.get(optimizer.kind) is not type(optimizer):
+        return f"optimizer {type(optimizer).__name__} has no native form"
+    for penalty in (regularizer, *(layer.regularizer for layer in model.layers)):
+        if penalty is not None and type(penalty) not in PENALTIES:
+            return f"regularizer {type(penalty).__name__} has no native form"
+    for name, metric in metrics.items():
+        if METRICS.get(name) is not metric:
+            return f"metric {name!r} has no native form"
+    return None
+
+
+def inference_program(model: "Sequential") -> Any:
+    """The program that predicts with a model; the model must have no `obstacle`."""
+    return model.backend.program.Program(  # type: ignore[union-attr]
+        model.dtype,
+        _stages(model, None, rows=1),
+        model.flat_params,
+        model.flat_state,
+        model.seed,
+    )
+
+
+def training_program(
+    model: "Sequential",
+    loss: Loss,
+    optimizer: Optimizer,
+    regularizer: Regularizer | None,
+    averages: Sequence[np.ndarray],
+    soft_targets: bool,
+    rows: int,
+) -> Any:
+    """The program that trains a model which has no `training_obstacle`.
+
+    Parameters
+    ----------
+    model, loss, optimizer, regularizer
+    averages : sequence of ndarray
+        The optimizer's running averages, laid out as the flat parameters.
+    soft_targets : bool
+        Whether classes are given as probabilities, not labels.
+    rows : int
+        Of the largest batch.
+    """
+    return model.backend.program.Program(  # type: ignore[union-attr]
+        model.dtype,
+        _stages(model, regularizer, rows),
+        model.flat_params,
+        model.flat_state,
+        model.seed,
+        {
+            "rows": rows,
+            "grads": model.flat_grads,
+            "averages": tuple(averages),
+            "rule": (optimizer.kind, optimizer.numbers()),
+            "loss": loss.kind + ("_soft" if loss.classifies and soft_targets else ""),
+        },
+    )
+
+
+def _stages(
+    model: "Sequential", regularizer: Regularizer | None, rows: int
+) -> list[dict[str, Any]]:
+    """The stages of a model, from the input on."""
+    first_trained = model.first_trained()
+    stages = [_stage(math.prod(model.input_shape), None)]
+    for layer in model.layers:
+        if isinstance(layer, Affine):
+            stages.append(_stage(layer.n_out, _affine(model, layer, regularizer)))
+            stages[-1]["passes"] = stages[-2]["reached"]
+        elif not (isinstance(layer, Dropout) and layer.ratio == 0):
+            operation = OPERATIONS[type(layer)](layer, _offsets(model, layer))
+            stages[-1]["operations"].append(operation)
+        stages[-1]["reached"] = layer.index >= first_trained
+    _lay_out(stages, rows, model.dtype.itemsize)
+    return stages
+
+
+def _stage(width: int, affine: dict[str, Any] | None) -> dict[str, Any]:
+    return {
+        "affine": affine,
+        "width": width,
+        "operations": [],
+        "reached": False,  # do gradients come to its operations?
+        "passes": False,  # do they go on to the stage before?
+    }
+
+
+def _affine(model: "Sequential", layer: Affine, regularizer: Regularizer | None) -> dict[str, Any]:
+    penalty = layer.regularizer or regularizer
+    # A penalty of the user's own does not reach training here, and inference has none.
+    known = PENALTIES.get(type(penalty)) if penalty else None
+    l1, l2 = known(penalty) if known else (0.0, 0.0)
+    at = _offsets(model, layer)
+    return {"w": at("w"), "b": at("b"), "trained": layer.trainable, "l1": l1, "l2": l2}
+
+
+def _offsets(model: "Sequential", layer: Layer) -> Offsets:
+    return lambda key: model.offset(f"{layer.name}.{key}")
+
+
+def _lay_out(stages: list[dict[str, Any]], rows: int, itemsize: int) -> None:
+    """Give each stage's columns their stride and their pieces.
+
+    Rows begin at a cache line; the last stage's lie side by side, as the losses want them.
+    """
+    per_line = ALIGNMENT // itemsize
+    widths = [0, *(stage["width"] for stage in stages), 0]
+    for stage, before, after in zip(stages, widths, widths[2:], strict=False):
+        width = stage["width"]
+        stage["stride"] = _stride(width, per_line) if after else width
+        stage["bounds"] = _bounds(width, rows * width * (before + after), per_line)
+
+
+def _stride(width: int, per_line: int) -> int:
+    lines = -(-width // per_line)
+    # Rows a power of two apart would compete for the same few places of the cache.
+    return (lines + 1 if lines % 4 == 0 else lines) * per_line
+
+
+def _bounds(width: int, work: int, per_line: int) -> list[int]:
+    """Cut columns into pieces, by their number and the multiply-adds that they are worth alone."""
+    pieces = 1
+    while pieces < MAX_PIECES and work >= PIECE_WORK * pieces**3 and width >= 2 * pieces * per_line:
+        pieces *= 2
+    step = per_line if width >= 4 * pieces * per_line else 2
+    inner = {round(width * piece / pieces / step) * step for piece in range(1, pieces)}
+    return sorted({0, width} | inner)

@@ -1,0 +1,507 @@
+"""The model: an ordered list of layers over one flat buffer of parameters."""
+
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastnn import lowering, storage
+from fastnn.backend import Backend, get_backend
+from fastnn.buffers import FlatArrays
+from fastnn.checks import (
+    UINT8_SCALE,
+    Rng,
+    as_array,
+    as_real,
+    generator,
+    positive_int,
+    real_dtype,
+    real_rows,
+    sequence,
+    source_rows,
+)
+from fastnn.components import Component, from_config, is_known
+from fastnn.errors import CorruptFileError
+from fastnn.initializers import INITIALIZERS
+from fastnn.layers import LAYERS, Affine, Layer
+from fastnn.regularizers import REGULARIZERS
+from fastnn.threads import SMALL_STEP, limited, thread_count
+
+# Rows that pass through the layers together in inference: their activations stay in cache.
+CHUNK = 1024
+
+
+class Summary(str):
+    """Text that shows itself as it is, at the prompt too."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+class Sequential:
+    """Layers, one after another.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        A layer belongs to one model, in one place.
+    input_shape : int or tuple of int
+        Features of a sample; for images their shape, (channels, height, width).
+    rng : int or numpy.random.Generator, optional
+        Seeds the initial weights and the dropout masks; None draws fresh entropy.
+    dtype : {"float32", "float64"}
+    backend : {"cython", "numba", "numpy"}, optional
+        Which kernels; None takes `use_backend`, ``FASTNN_BACKEND``, or the first that is there.
+
+    Attributes
+    ----------
+    params, grads, state : dict
+        Name to array view: "affine1.w", "batchnorm1.gamma"; state holds "batchnorm1.running_mean".
+    step : int
+        Training steps done; dropout masks depend on it.
+    seed : int
+        What the dropout masks are drawn from.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument of the wrong type or value; the message names it.
+
+    Examples
+    --------
+    >>> import fastnn as fnn
+    >>> layers = [fnn.Affine(100), fnn.ReLU(), fnn.Affine(10)]
+    >>> model = fnn.Sequential(layers, input_shape=784, rng=0)
+    >>> model.params["affine1.w"].shape
+    (784, 100)
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        input_shape: int | Sequence[int],
+        rng: Rng = None,
+        dtype: Any = "float32",
+        backend: str | None = None,
+    ) -> None:
+        self.layers: list[Layer] = sequence("layers", layers, "layers, such as Affine(100)")
+        self.dtype = real_dtype(dtype)
+        self.backend: Backend = get_backend(backend)
+        self.input_shape = _shape(input_shape)
+        self.step = 0
+        self._program: Any = None
+        self._check_layers()
+        names = self._names()
+        widths = self._widths()
+        self.output_size = widths[-1]
+
+        draws = generator(rng)
+        self.seed = int(draws.integers(2**63))
+        self._params = FlatArrays(
+            (
+                (f"{name}.{key}", shape)
+                for layer, name, n_in in zip(self.layers, names, widths, strict=False)
+                for key, shape in layer.parameter_shapes(n_in).items()
+            ),
+            self.dtype,
+        )
+        self._grads = self._params.like()
+        self._state = FlatArrays(
+            (
+                (f"{name}.{key}", shape)
+                for layer, name, n_in in zip(self.layers, names, widths, strict=False)
+                for key, shape in layer.state_shapes(n_in).items()
+            ),
+            self.dtype,
+        )
+        for index, (layer, name) in enumerate(zip(self.layers, names, strict=True)):
+            layer.bind(
+                name,
+                index,
+                widths[index],
+                self.backend.kernels,
+                self.dtype,
+                self.seed,
+                _under(name, self.params),
+                _under(name, self.grads),
+                _under(name, self.state),
+            )
+            layer.initialize(draws)
+
+    # -- parameters --------------------------------------------------------------------------------
+
+    @property
+    def params(self) -> dict[str, np.ndarray]:
+        """Name to view of what is trained."""
+        return self._params.views
+
+    @property
+    def grads(self) -> dict[str, np.ndarray]:
+        """Name to view of the gradients the last backward pass wrote."""
+        return self._grads.views
+
+    @property
+    def state(self) -> dict[str, np.ndarray]:
+        """Name to view of what training moves otherwise: BatchNorm's running averages."""
+        return self._state.views
+
+    @property
+    def flat_params(self) -> np.ndarray:
+        """All parameters in one aligned buffer; the views lie in it."""
+        return self._params.flat
+
+    @property
+    def flat_state(self) -> np.ndarray:
+        """All state, in a buffer of the same kind."""
+        return self._state.flat
+
+    @property
+    def flat_grads(self) -> np.ndarray:
+        """All gradients, laid out as `flat_params`."""
+        return self._grads.flat
+
+    def trainable_spans(self) -> list[slice]:
+        """Slices of `flat_params` that are trained: one, unless layers are frozen."""
+        spans: list[slice] = []
+        for layer in self.layers:
+            own = [self._params.spans[f"{layer.name}.{key}"] for key in layer.param_names]
+            if not own or not layer.trainable:
+                continue
+            if spans and not self._params_between(spans[-1].stop, own[0].start):
+                spans[-1] = slice(spans[-1].start, own[-1].stop)
+            else:
+                spans.append(slice(own[0].start, own[-1].stop))
+        return spans
+
+    def offset(self, name: str) -> int:
+        """Where a parameter begins in `flat_params`, or a state in `flat_state`."""
+        spans = self._params.spans if name in self._params.spans else self._state.spans
+        return spans[name].start
+
+    def _params_between(self, start: int, stop: int) -> bool:
+        return any(start <= s.start < stop for s in self._params.spans.values() if s.start < s.stop)
+
+    def snapshot(self) -> dict[str, np.ndarray]:
+        """Copies of all parameters and state, for `restore`."""
+        return {name: view.copy() for name, view in (self.params | self.state).items()}
+
+    def restore(self, snapshot: Mapping[str, np.ndarray]) -> None:
+        """Put back the values of a `snapshot`, or of another model of the same layers.
+
+        Raises
+        ------
+        ValueError
+            A name is missing or unknown, or a shape differs; then nothing is changed.
+        """
+        own = self.params | self.state
+        if own.keys() != snapshot.keys():
+            odd = sorted(own.keys() ^ snapshot.keys())[0]
+            raise ValueError(f"snapshot does not fit the model: {odd!r} is on one side only")
+        arrays = {name: as_array(name, snapshot[name]) for name in own}
+        for name, view in own.items():
+            if view.shape != arrays[name].shape or arrays[name].dtype.kind not in "fiub":
+                raise ValueError(
+                    f"snapshot does not fit the model: {name!r} must have shape {view.shape} and "
+                    f"real numbers; got {arrays[name].dtype} of shape {arrays[name].shape}"
+                )
+        for name, view in own.items():
+            view[...] = arrays[name]
+
+    # -- running -----------------------------------------------------------------------------------
+
+    def forward(self, x: Any, train: bool = False, step: int | None = None) -> np.ndarray:
+        """Outputs of the last layer.
+
+        Parameters
+        ----------
+        x : array_like, (N, features) or (N, *input_shape)
+        train : bool
+            Training mode: BatchNorm uses, and moves, its statistics; dropout drops.
+        step : int, optional
+            Which dropout masks; by default those of the next training step.
+
+        Returns
+        -------
+        ndarray, (N, n_out)
+            A new array.
+
+        Raises
+        ------
+        TypeError, ValueError
+            x is not made of real numbers, has no rows, or rows of another shape.
+        """
+        rows = real_rows("x", x, self.input_shape, self.dtype)
+        return self.forward_rows(rows, train, step).copy()
+
+    def forward_rows(
+        self, x: np.ndarray, train: bool = False, step: int | None = None
+    ) -> np.ndarray:
+        """`forward` of checked rows; returns the last layer's buffer, valid until the next call."""
+        step = self.step if step is None else step
+        for layer in self.layers:
+            x = layer.forward(x, train=train, step=step)
+        return x
+
+    def backward_rows(self, dout: np.ndarray) -> None:
+        """Write all gradients, from that of the last `forward_rows`'s output."""
+        gradient: np.ndarray | None = dout
+        first = self.first_trained()
+        for layer in reversed(self.layers[first:]):
+            if gradient is not None:
+                gradient = layer.backward(gradient, input_gradient=layer.index > first)
+
+    def first_trained(self) -> int:
+        """Index of the first layer with parameters to train: gradients end there."""
+        trained = (layer.index for layer in self.layers if layer.param_names and layer.trainable)
+        return next(trained, len(self.layers))
+
+    def predict(self, x: Any) -> np.ndarray:
+        """Outputs of the last layer in inference mode, for any number of rows.
+
+        For a classifier these are scores (logits): ``model.predict(x).argmax(axis=1)`` are the
+        classes, `predict_proba` the probabilities.
+
+        Parameters
+        ----------
+        x : array_like, (N, features) or (N, *input_shape)
+
+        Returns
+        -------
+        ndarray, (N, n_out)
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `forward`.
+        """
+        rows = source_rows("x", x, self.input_shape, self.dtype)
+        return self.predict_rows(rows)
+
+    def predict_rows(self, rows: np.ndarray, threads: int | None = None) -> np.ndarray:
+        """`predict` of rows as `fastnn.checks.source_rows` returns them.
+
+        Runs the native program where every layer has a native form.
+        """
+        out = np.empty((len(rows), self.output_size), self.dtype)
+        if self._program is None and lowering.obstacle(self) is None:
+            self._program = lowering.inference_program(self)
+        if self._program is None:
+            for start in range(0, len(rows), CHUNK):
+                chunk = as_real(rows[start : start + CHUNK], self.dtype)
+                out[start : start + CHUNK] = self.forward_rows(chunk)
+        elif len(rows) < CHUNK:
+            self._program.predict(rows, out, 1, UINT8_SCALE)
+        else:
+            threads = thread_count(threads, SMALL_STEP)
+            with limited(1, self.backend.kernels):
+                self._program.predict(rows, out, threads, UINT8_SCALE)
+        return out
+
+    def predict_proba(self, x: Any) -> np.ndarray:
+        """Class probabilities: softmax of `predict`; (N, n_out), each row with the sum 1."""
+        scores = self.predict(x)
+        probabilities = np.empty_like(scores)
+        self.backend.kernels.softmax_forward(scores, probabilities)
+        return probabilities
+
+    # -- description and files ---------------------------------------------------------------------
+
+    def summary(self) -> Summary:
+        """A table of layers, output shapes and numbers of parameters."""
+        rows = [("layer", "settings", "output", "parameters")]
+        for layer in self.layers:
+            count = sum(self.params[f"{layer.name}.{key}"].size for key in layer.param_names)
+            frozen = "" if layer.trainable or not count else " (frozen)"
+            settings = repr(layer)
+            rows.append((layer.name, settings, f"(N, {layer.n_out})", f"{count:,}{frozen}"))
+        widths = [max(len(row[column]) for row in rows) for column in range(4)]
+        lines = [
+            "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
+            for row in rows
+        ]
+        lines.insert(1, "-" * max(map(len, lines)))
+        total = sum(view.size for view in self.params.values())
+        shape = ", ".join(map(str, self.input_shape))
+        lines.append(
+            f"input (N, {shape}); {total:,} parameters, {self.dtype}, "
+            f"{total * self.dtype.itemsize / 1e6:.2f} MB; backend {self.backend.name}"
+        )
+        return Summary("\n".join(lines))
+
+    def __repr__(self) -> str:
+        layers = ", ".join(map(repr, self.layers))
+        return f"Sequential([{layers}], input_shape={self.input_shape}, dtype={self.dtype.name!r})"
+
+    def config(self) -> dict[str, Any]:
+        """The architecture as JSON-able data."""
+        return {
+            "model": "sequential",
+            "input_shape": list(self.input_shape),
+            "dtype": self.dtype.name,
+            "seed": self.seed,
+            "step": self.step,
+            "layers": [layer.config() for layer in self.layers],
+            "frozen": [layer.index for layer in self.layers if not layer.trainable],
+        }
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model to one safetensors file; see `fastnn.load`.
+
+        The file is replaced at once or not at all.
+
+        Raises
+        ------
+        ValueError
+            A layer's kind is not fastnn's own: a file could not bring its code along.
+        OSError
+            The file cannot be written; an older one is left as it was.
+        """
+        for layer in self.layers:
+            parts: list[tuple[Any, Any]] = [(layer, LAYERS), (layer.regularizer, REGULARIZERS)]
+            if isinstance(layer, Affine):
+                parts.append((layer.init, INITIALIZERS))
+            for part, registry in parts:
+                if isinstance(part, Component) and not is_known(part, registry):
+                    raise ValueError(
+                        f"{layer.name} has a {type(part).__name__}, which model files do not know:"
+                        " save model.snapshot() yourself and restore() it into a model you build"
+                    )
+        storage.write_file(path, self.params | self.state, self.config())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], backend: str | None = None) -> "Sequential":
+        """Read a model that `save` wrote.
+
+        Parameters
+        ----------
+        path : path-like
+        backend : {"cython", "numba", "numpy"}, optional
+            As in `Sequential`.
+
+        Raises
+        ------
+        CorruptFileError
+            The file is damaged, was changed, or is not a fastnn model. Nothing in it is executed.
+        OSError
+            The file cannot be read.
+        """
+        arrays, config = storage.read_file(path)
+        get_backend(backend)  # a wrong name is the caller's mistake, not the file's
+        try:
+            _check_description(config, arrays)
+            model = cls(
+                [from_config(layer, LAYERS, "layer") for layer in config["layers"]],
+                input_shape=config["input_shape"],
+                rng=0,
+                dtype=config["dtype"],
+                backend=backend,
+            )
+            model._adopt(config)
+            model.restore(arrays)
+        except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
+            raise CorruptFileError(f"{os.fspath(path)} is not a fastnn model: {error}") from error
+        return model
+
+    def _adopt(self, config: Mapping[str, Any]) -> None:
+        self.step, self.seed = config["step"], config["seed"]
+        for layer in self.layers:
+            layer.seed = self.seed
+            layer.trainable = layer.index not in config["frozen"]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        settings = [(type(layer), layer.settings()) for layer in self.layers]
+        return _rebuild, (settings, self.config(), self.backend.name, self.snapshot())
+
+    # -- building ----------------------------------------------------------------------------------
+
+    def _check_layers(self) -> None:
+        if not self.layers:
+            raise ValueError("layers must hold at least one layer")
+        for layer in self.layers:
+            if not isinstance(layer, Layer):
+                raise TypeError(f"layers must hold layers, such as Affine(100); got {layer!r}")
+            if hasattr(layer, "name"):
+                raise ValueError(
+                    f"{layer!r} already belongs to a model: make a layer for each place"
+                )
+        if len({id(layer) for layer in self.layers}) < len(self.layers):
+            raise ValueError("a layer stands in two places: make a layer for each place")
+
+    def _names(self) -> list[str]:
+        counts: dict[str, int] = {}
+        names = []
+        for layer in self.layers:
+            counts[layer.kind] = counts.get(layer.kind, 0) + 1
+            names.append(f"{layer.kind}{counts[layer.kind]}")
+        return names
+
+    def _widths(self) -> list[int]:
+        """Features before each layer, and after the last."""
+        widths = [math.prod(self.input_shape)]
+        for layer in self.layers:
+            widths.append(layer.output_size(widths[-1]))
+        return widths
+
+
+def _shape(input_shape: int | Sequence[int]) -> tuple[int, ...]:
+    sizes = input_shape if isinstance(input_shape, Sequence) else [input_shape]
+    if not sizes:
+        raise ValueError("input_shape must have at least one axis; got ()")
+    return tuple(positive_int("input_shape", size) for size in sizes)
+
+
+def _under(name: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays of one layer, by their own names."""
+    prefix = f"{name}."
+    return {key[len(prefix) :]: a for key, a in arrays.items() if key.startswith(prefix)}
+
+
+def _array_sizes(config: Mapping[str, Any]) -> Iterator[int]:
+    width = math.prod(_shape(config["input_shape"]))
+    for settings in config["layers"]:
+        layer = from_config(settings, LAYERS, "layer")
+        for shape in (layer.parameter_shapes(width) | layer.state_shapes(width)).values():
+            yield math.prod(shape)
+        width = layer.output_size(width)
+
+
+def _check_description(config: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+    """Refuse what `Sequential` would not, before memory is taken for an architecture."""
+    if config["model"] != "sequential":
+        raise ValueError(f"unknown model {config['model']!r}")
+    dtype = real_dtype(config["dtype"])
+    if any(array.dtype != dtype for array in arrays.values()):
+        raise ValueError(f"its arrays are not all {dtype}")
+    if sorted(_array_sizes(config)) != sorted(array.size for array in arrays.values()):
+        raise ValueError("its arrays are not those of its layers")
+    for name in ("step", "seed"):
+        if type(config[name]) is not int or not 0 <= config[name] < 2**63:
+            raise ValueError(f"{name} must be an integer in 0..2^63 - 1; got {config[name]!r}")
+    frozen = config["frozen"]
+    if not isinstance(frozen, list) or not all(
+        type(index) is int and 0 <= index < len(config["layers"]) for index in frozen
+    ):
+        raise ValueError(f"frozen must hold numbers of layers; got {frozen!r}")
+
+
+def _rebuild(
+    settings: list[tuple[type[Layer], dict[str, Any]]],
+    config: dict[str, Any],
+    backend: str,
+    snapshot: dict[str, np.ndarray],
+) -> Sequential:
+    """Undo `Sequential.__reduce__`: for copies, and for worker processes."""
+    model = Sequential(
+        [cls.from_settings(values) for cls, values in settings],
+        config["input_shape"],
+        0,
+        config["dtype"],
+        backend,
+    )
+    model._adopt(config)
+    model.restore(snapshot)
+    return model

@@ -1,0 +1,122 @@
+"""How many threads a piece of work gets, and holding BLAS and the kernels to it."""
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from types import ModuleType
+from typing import Any
+
+from fastnn.checks import positive_int
+
+# Floating-point operations of a step below which BLAS, which splits one product at a time, gains
+# little from a second thread, and loses all when another process holds the core it waits for.
+SMALL_STEP = 5e8
+
+# The same for the native program, which splits whole steps: there it is a few dozen microseconds.
+SMALL_NATIVE_STEP = 4e6
+
+
+def available_threads() -> int:
+    """Processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def thread_count(threads: int | None, flops: float, small: float = SMALL_STEP) -> int:
+    """The number of threads for steps of so many floating-point operations.
+
+    Parameters
+    ----------
+    threads : int, optional
+        What the user asked for; None takes ``FASTNN_THREADS``, and without that one thread for
+        small steps and every processor for the others.
+    flops : float
+        Operations of one step.
+    small : float
+        Operations below which a step is small.
+
+    Raises
+    ------
+    TypeError, ValueError
+        ``threads`` or ``FASTNN_THREADS`` is not an integer of at least 1.
+    """
+    if threads is not None:
+        return positive_int("threads", threads)
+    asked = os.environ.get("FASTNN_THREADS")
+    if asked:
+        if not asked.isdecimal():
+            raise ValueError(f"FASTNN_THREADS must be an integer of at least 1; got {asked!r}")
+        return positive_int("FASTNN_THREADS", int(asked))
+    return 1 if flops < small else available_threads()
+
+
+def threads_are_fixed(threads: int | None) -> bool:
+    """Whether the user named a number, as an argument or in ``FASTNN_THREADS``."""
+    return threads is not None or bool(os.environ.get("FASTNN_THREADS"))
+
+
+class BlasLimit:
+    """Holds BLAS to the least number of threads that anyone asks for at the time.
+
+    The number belongs to the process, and fits in several Python threads may overlap: the first to
+    come notes what held before, the last to leave puts it back.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._asked: list[int] = []
+        self._pools: list[Any] = []
+        self._before: list[int] = []
+
+    @contextmanager
+    def hold(self, threads: int, pools: list[Any]) -> Iterator[None]:
+        """At most so many threads inside the block, in these libraries."""
+        with self._lock:
+            self._asked.append(threads)
+            for pool in pools:
+                if pool.filepath not in [known.filepath for known in self._pools]:
+                    self._pools.append(pool)
+                    self._before.append(pool.num_threads)
+            self._apply()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._asked.remove(threads)
+                self._apply()
+                if not self._asked:
+                    self._pools.clear()
+                    self._before.clear()
+
+    def _apply(self) -> None:
+        for pool, before in zip(self._pools, self._before, strict=True):
+            wanted = min([before, *self._asked])
+            if pool.num_threads != wanted:
+                pool.set_num_threads(wanted)
+
+
+_blas_limit = BlasLimit()
+
+
+@cache
+def _blas_libraries(kernels: ModuleType) -> list[Any]:
+    """The BLAS libraries there are with these kernels; looking for them takes a millisecond."""
+    from threadpoolctl import ThreadpoolController
+
+    return list(ThreadpoolController().select(user_api="blas").lib_controllers)
+
+
+@contextmanager
+def limited(blas: int, kernels: ModuleType, threads: int = 1) -> Iterator[None]:
+    """Hold BLAS, and these kernels, to so many threads inside the block."""
+    set_threads = getattr(kernels, "set_threads", None)
+    with _blas_limit.hold(blas, _blas_libraries(kernels)):
+        before = set_threads(threads) if set_threads else None
+        try:
+            yield
+        finally:
+            if set_threads:
+                set_threads(before)

@@ -1,0 +1,446 @@
+"""The trainer: data in, epochs, validation, callbacks, history out."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import numpy as np
+
+from fastnn.callbacks import Callback
+from fastnn.checks import (
+    Rng,
+    as_array,
+    generator,
+    one_of,
+    positive_int,
+    real_in,
+    sequence,
+    source_rows,
+)
+from fastnn.data import batch_slices, epoch_order, split_indices
+from fastnn.engine import EagerEngine, Epoch, Examples, NativeEngine
+from fastnn.errors import DivergenceError, NotBuiltError
+from fastnn.history import History
+from fastnn.interrupts import deferred_interrupt
+from fastnn.layers import BatchNorm
+from fastnn.losses import LOSSES, Loss
+from fastnn.lowering import training_obstacle
+from fastnn.metrics import Metric, resolve_metrics
+from fastnn.model import Sequential
+from fastnn.optimizers import OPTIMIZERS, Adam, Optimizer
+from fastnn.progress import ProgressBar
+from fastnn.regularizers import Regularizer
+from fastnn.schedules import as_schedule
+from fastnn.threads import (
+    SMALL_NATIVE_STEP,
+    SMALL_STEP,
+    limited,
+    thread_count,
+    threads_are_fixed,
+)
+
+
+class Trainer:
+    """Trains a model by mini-batches.
+
+    Parameters
+    ----------
+    model : Sequential
+    loss : str or Loss
+        "softmax_cross_entropy", "mean_squared_error" or "sum_squared_error".
+    optimizer : str or Optimizer, optional
+        By default ``Adam(lr=1e-3)``.
+    regularizer : Regularizer, optional
+        Penalty on the weights of all layers that have none of their own.
+    batch_size : int
+    engine : {"auto", "eager", "native"}
+        How steps run; "auto" takes the native program where every part has a native form.
+    threads : int, optional
+        By default ``FASTNN_THREADS``, else one for small networks and every processor for others.
+        On the native engine the result does not depend on it, and the default gives way where
+        other processes hold the processors.
+    rng : int or numpy.random.Generator, optional
+        Draws the order of the rows, and the rows of a ``validation_share``.
+    callbacks : sequence of Callback
+    metrics : sequence of str or callable, optional
+        By default "accuracy" for classification, none otherwise.
+    verbose : bool
+        Show progress.
+
+    Attributes
+    ----------
+    history : History
+        One number per epoch, over all calls of `fit`.
+    epoch, step : int
+        Epochs and updates done, over all calls of `fit`.
+    engine : str
+        What runs the steps: "native" or "eager".
+    engine_reason : str
+        Why that one.
+    stop_training : bool
+        Set by a callback to end after this epoch.
+    schedule : callable
+        Learning rate by (fractional) epoch; with ``lr_factor`` the `learning_rate`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument of the wrong type or value; the message names it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastnn as fnn
+    >>> x = np.random.default_rng(0).standard_normal((200, 5))
+    >>> y = (x[:, 0] > 0).astype(int)
+    >>> model = fnn.mlp(5, [16], 2, rng=0)
+    >>> trainer = fnn.Trainer(model, optimizer=fnn.Adam(lr=1e-2), rng=0, verbose=False)
+    >>> history = trainer.fit(x, y, epochs=30)
+    >>> history["accuracy"][-1] > 0.9
+    True
+    """
+
+    def __init__(
+        self,
+        model: Sequential,
+        loss: str | Loss = "softmax_cross_entropy",
+        optimizer: str | Optimizer | None = None,
+        regularizer: Regularizer | None = None,
+        batch_size: int = 100,
+        engine: str = "auto",
+        threads: int | None = None,
+        rng: Rng = None,
+        callbacks: Sequence[Callback] = (),
+        metrics: Sequence[str | Metric] | None = None,
+        verbose: bool = True,
+    ) -> None:
+        if not isinstance(model, Sequential):
+            raise TypeError(f"model must be a Sequential; got {type(model).__name__}")
+        if regularizer is not None and not isinstance(regularizer, Regularizer):
+            raise TypeError(
+                f"regularizer must be a Regularizer, such as L2(1e-4); got {regularizer!r}"
+            )
+        self.model = model
+        self.loss = loss if isinstance(loss, Loss) else one_of("loss", loss, LOSSES)()
+        self.optimizer = _as_optimizer(optimizer)
+        self.regularizer = regularizer
+        self.batch_size = positive_int("batch_size", batch_size)
+        self.rng = generator(rng)
+        self.verbose = verbose
+        self.callbacks: list[Callback] = sequence("callbacks", callbacks, "Callback objects")
+        self.callbacks += [ProgressBar()] if verbose else []
+        for callback in self.callbacks:
+            if not isinstance(callback, Callback):
+                raise TypeError(f"callbacks must hold Callback objects; got {callback!r}")
+        if metrics is None:
+            metrics = ["accuracy"] if self.loss.classifies else []
+        self.metrics = resolve_metrics(metrics)
+        self.history = History()
+        self.schedule: Callable[[float], float] = as_schedule(self.optimizer.lr)
+        self.lr_factor = 1.0
+        self.epoch = 0
+        self.stop_training = False
+        self.samples = 0
+        self.epochs = 0
+        self._progress = 0.0
+        self.engine, self.engine_reason = self._choose_engine(engine)
+        native = self.engine == "native"
+        self.threads = thread_count(
+            threads, self._flops(), SMALL_NATIVE_STEP if native else SMALL_STEP
+        )
+        parts = (model, self.loss, self.optimizer, regularizer, self.threads)
+        self._runner: EagerEngine = (
+            NativeEngine(*parts, adapt=not threads_are_fixed(threads))
+            if native
+            else EagerEngine(*parts)
+        )
+
+    @property
+    def step(self) -> int:
+        """Updates done."""
+        return self._runner.step_count
+
+    @property
+    def learning_rate(self) -> float:
+        """The rate of the current step."""
+        return self._rate_at(self._progress)
+
+    def _rate_at(self, epoch: float) -> float:
+        return float(self.schedule(epoch)) * self.lr_factor
+
+    def _choose_engine(self, engine: str) -> tuple[str, str]:
+        """The engine that will run, and why."""
+        one_of("engine", engine, {"auto": 0, "eager": 0, "native": 0})
+        if engine == "eager":
+            return "eager", "engine='eager' was asked for"
+        obstacle = training_obstacle(
+            self.model, self.loss, self.optimizer, self.regularizer, self.metrics
+        )
+        if obstacle is None:
+            return "native", "every part has a native form"
+        if engine == "native":
+            raise NotBuiltError(f"engine='native' is not possible: {obstacle}; use engine='auto'")
+        return "eager", obstacle
+
+    def _flops(self) -> float:
+        """Floating-point operations of a step: six for each weight and row."""
+        weights = sum(view.size for view in self.model.params.values() if view.ndim == 2)
+        return 6.0 * self.batch_size * weights
+
+    # -- fitting -----------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        x: Any,
+        y: Any,
+        epochs: int = 20,
+        validation_data: Sequence[Any] | None = None,
+        validation_share: float = 0.0,
+        sample_weight: Any = None,
+        class_weight: Mapping[int, float] | Sequence[float] | None = None,
+        shuffle: bool = True,
+    ) -> History:
+        """Train for a number of epochs; a further call goes on from there.
+
+        Parameters
+        ----------
+        x : array_like, (N, features) or (N, *input_shape)
+            Any real dtype and layout. float32, float64 and uint8 arrays, memory-mapped ones too,
+            are read batch by batch, not copied; uint8, the bytes of images, is scaled to [0, 1].
+        y : array_like
+            What the loss takes: labels (N,), one-hot or soft labels or numbers (N, n_out).
+        epochs : int
+        validation_data : (x, y) or (x, y, sample_weight), optional
+        validation_share : float
+            In [0, 1): the share of the rows, drawn at random, held out for validation.
+        sample_weight : array_like, (N,), optional
+            Factors on the rows' losses, at least 0.
+        class_weight : mapping or sequence, optional
+            Factor for each class; in a mapping, classes not named have 1.
+        shuffle : bool
+            Draw a new order of the rows for every epoch.
+
+        Returns
+        -------
+        History
+            "loss" and the metrics, means over the epoch's rows in training mode; "val_*" in
+            inference mode after the epoch; "lr" and "seconds".
+
+        Raises
+        ------
+        TypeError, ValueError
+            An argument of the wrong type, shape or range; nothing has been trained then.
+        DivergenceError
+            The loss is not finite, or has grown beyond return. The model, and the optimizer, are
+            back at the end of the last good epoch.
+        KeyboardInterrupt
+            Ctrl-C; the model is at a completed step.
+        """
+        epochs = positive_int("epochs", epochs)
+        examples = self._examples(x, y, sample_weight, class_weight)
+        rows, validation = self._validation(examples, validation_data, validation_share)
+        batches = batch_slices(len(rows), self.batch_size, merge_single=self._has_batchnorm())
+        self._check_batches(batches)
+        self.samples = len(rows)
+        self.epochs = self.epoch + epochs
+        self.stop_training = False
+        self._runner.loss_limit = None
+        with self._running() as interrupted:
+            try:
+                self._notify("on_train_begin")
+                while self.epoch < self.epochs and not self.stop_training:
+                    order = rows[epoch_order(len(rows), self.rng, shuffle)]
+                    self._run_epoch(examples, order, batches, validation, interrupted)
+            finally:
+                self._end()
+        return self.history
+
+    def _run_epoch(
+        self,
+        examples: Examples,
+        order: np.ndarray,
+        batches: Sequence[slice],
+        validation: Examples | None,
+        interrupted: Callable[[], None],
+    ) -> None:
+        epoch = self.epoch
+        self._notify("on_epoch_begin", epoch)
+        start = time.perf_counter()
+        last_good = self._runner.snapshot()
+
+        def after_batch(batch: int, loss: float) -> None:
+            self._progress = epoch + batch / len(batches)
+            self._notify("on_batch_end", epoch, batch, len(batches), loss)
+            interrupted()
+
+        self._progress = epoch
+        work = Epoch(
+            examples,
+            order,
+            batches,
+            lambda batch: self._rate_at(epoch + batch / len(batches)),
+            self.metrics,
+            after_batch,
+            every_batch=any(callback.watches_every_batch() for callback in self.callbacks),
+        )
+        try:
+            logs = self._runner.train_epoch(work)
+            self._runner.check_parameters(self.learning_rate)
+        except DivergenceError:
+            self._runner.restore(last_good)
+            raise
+        logs["lr"] = self.learning_rate
+        if validation is not None:
+            results = self._runner.evaluate(validation, self.metrics, interrupted)
+            logs |= {f"val_{name}": value for name, value in results.items()}
+        logs["seconds"] = time.perf_counter() - start
+        self.epoch += 1
+        self.history.append(logs)
+        self._notify("on_epoch_end", epoch, logs)
+
+    def evaluate(self, x: Any, y: Any, sample_weight: Any = None) -> dict[str, float]:
+        """Loss (with the penalty) and metrics in inference mode.
+
+        Parameters and errors are those of `fit`.
+
+        Returns
+        -------
+        dict
+            "loss", and for classification "accuracy".
+        """
+        examples = self._examples(x, y, sample_weight, None)
+        with self._running() as interrupted:
+            return self._runner.evaluate(examples, self.metrics, interrupted)
+
+    def gradients(
+        self, x: Any, y: Any, sample_weight: Any = None
+    ) -> tuple[float, dict[str, np.ndarray]]:
+        """Loss and gradients of one batch in training mode; nothing is updated.
+
+        Returns
+        -------
+        loss : float
+            With the penalty.
+        grads : dict
+            Name to gradient, of every parameter that is not frozen.
+        """
+        examples = self._examples(x, y, sample_weight, None)
+        self._check_batches([slice(0, len(examples))])
+        state = {name: view.copy() for name, view in self.model.state.items()}
+        try:
+            with self._running():
+                loss, _ = self._runner.gradients(examples)
+        finally:
+            for name, view in self.model.state.items():
+                view[:] = state[name]
+        return loss, {
+            f"{layer.name}.{key}": self.model.grads[f"{layer.name}.{key}"].copy()
+            for layer in self.model.layers
+            if layer.trainable
+            for key in layer.param_names
+        }
+
+    # -- parts -------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _running(self) -> Iterator[Callable[[], None]]:
+        """Threads held, Ctrl-C deferred; overflow is for the loss to show, not for warnings."""
+        with (
+            limited(self._runner.blas_threads, self.model.backend.kernels, self.threads),
+            np.errstate(all="ignore"),
+            deferred_interrupt() as interrupted,
+        ):
+            yield interrupted
+
+    def _notify(self, event: str, *arguments: Any) -> None:
+        for callback in self.callbacks:
+            getattr(callback, event)(self, *arguments)
+
+    def _end(self) -> None:
+        """Tell every callback that training ended, even if one of them fails."""
+        with ExitStack() as ends:
+            for callback in reversed(self.callbacks):
+                ends.callback(callback.on_train_end, self)
+
+    def _examples(
+        self,
+        x: Any,
+        y: Any,
+        sample_weight: Any,
+        class_weight: Mapping[int, float] | Sequence[float] | None,
+    ) -> Examples:
+        model = self.model
+        rows = source_rows("x", x, model.input_shape, model.dtype)
+        targets = self.loss.targets(y, len(rows), model.output_size, model.dtype)
+        weights = None
+        if sample_weight is not None:
+            weights = _weights("sample_weight", sample_weight, len(rows)).astype(model.dtype)
+        if class_weight is not None:
+            if not self.loss.classifies:
+                raise ValueError("class_weight needs a classification loss; use sample_weight")
+            of_class = _class_weights(class_weight, model.output_size)
+            labels = targets if targets.ndim == 1 else targets.argmax(axis=1)
+            by_class = of_class[labels].astype(model.dtype)
+            weights = by_class if weights is None else weights * by_class
+        return Examples(rows, targets, weights)
+
+    def _validation(
+        self, examples: Examples, data: Sequence[Any] | None, share: float
+    ) -> tuple[np.ndarray, Examples | None]:
+        """Numbers of the rows to train on, and the validation examples."""
+        everything = np.arange(len(examples))
+        share = real_in("validation_share", share, 0, 1, open_high=True)
+        if data is not None:
+            if share:
+                raise ValueError("give validation_data or validation_share, not both")
+            if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
+                raise TypeError("validation_data must be (x, y) or (x, y, sample_weight)")
+            weights = data[2] if len(data) == 3 else None
+            return everything, self._examples(data[0], data[1], weights, None)
+        if not share:
+            return everything, None
+        kept, held = split_indices(len(examples), share, self.rng)
+        return kept, examples.take(held)
+
+    def _has_batchnorm(self) -> bool:
+        return any(isinstance(layer, BatchNorm) and layer.trainable for layer in self.model.layers)
+
+    def _check_batches(self, batches: Sequence[slice]) -> None:
+        if self._has_batchnorm() and any(rows.stop - rows.start == 1 for rows in batches):
+            raise ValueError(
+                "BatchNorm cannot train on a batch of one sample: give at least two rows, and a "
+                f"batch_size of at least 2; batch_size is {self.batch_size}"
+            )
+
+
+def _as_optimizer(optimizer: str | Optimizer | None) -> Optimizer:
+    if optimizer is None:
+        return Adam()
+    if isinstance(optimizer, Optimizer):
+        return optimizer
+    if isinstance(optimizer, str):
+        return one_of("optimizer", optimizer, OPTIMIZERS)()
+    raise TypeError(f"optimizer must be an Optimizer, such as Adam(lr=1e-3); got {optimizer!r}")
+
+
+def _weights(name: str, values: Any, rows: int) -> np.ndarray:
+    weights = as_array(name, values)
+    if weights.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must hold real numbers; got dtype {weights.dtype}")
+    if weights.shape != (rows,):
+        raise ValueError(f"{name} must have shape ({rows},); got {weights.shape}")
+    if not np.isfinite(weights).all() or (weights < 0).any():
+        raise ValueError(f"{name} must be finite and at least 0")
+    return weights
+
+
+def _class_weights(weights: Mapping[int, float] | Sequence[float], classes: int) -> np.ndarray:
+    if isinstance(weights, Mapping):
+        unknown = [label for label in weights if label not in range(classes)]
+        if unknown:
+            raise ValueError(
+                f"class_weight names class {unknown[0]!r}; classes are 0..{classes - 1}"
+            )
+        weights = [weights.get(label, 1.0) for label in range(classes)]
+    return _weights("class_weight", weights, classes)
