@@ -128,12 +128,13 @@ class Field:
                 self._fail(name, answer["error"])
                 return
             entry.setdefault("warm_up_loss", answer["loss"])
-            if answer["seconds"] >= self.turn / 2:
+            # By the clock on the wall: the seconds that count may be a small part of it.
+            if answer["elapsed"] >= self.turn / 2:
                 break
             repeats = max(
-                2 * repeats, math.ceil(repeats * self.turn / max(answer["seconds"], 1e-3))
+                2 * repeats, math.ceil(repeats * self.turn / max(answer["elapsed"], 1e-3))
             )
-        self.ready[name] = process, max(1, math.ceil(repeats * self.turn / answer["seconds"]))
+        self.ready[name] = process, max(1, math.ceil(repeats * self.turn / answer["elapsed"]))
 
     def _fail(self, name: str, reason: str) -> None:
         self.ready.pop(name, None)

@@ -152,13 +152,14 @@ def test_the_textbook_does_what_the_reference_does():
 class FakeProcess:
     """Answers with these losses, one after the other."""
 
-    def __init__(self, *losses):
+    def __init__(self, *losses, seconds=1.0):
         self.losses = list(losses)
+        self.seconds = seconds
 
     def ask(self, do, **request):
         if do == "prepare":
             return {"threads": 1, "losses": [1.0]}
-        return {"seconds": 1.0, "loss": self.losses.pop(0)}
+        return {"seconds": self.seconds, "loss": self.losses.pop(0), "elapsed": 1.0}
 
 
 @pytest.mark.parametrize("last", [2.5, float("nan"), float("inf")])
@@ -175,6 +176,15 @@ def test_a_loss_that_does_not_fall_is_not_timed(last):
     assert field.entries["good"]["us"] == [1e6 / 10] * 2
     assert "its loss went from 2" in field.entries["bad"]["failed"]
     assert "us" not in field.entries["bad"]
+
+
+def test_a_floor_too_short_to_time_does_not_warm_up_for_ever():
+    import compare
+    from peers.workloads import WORKLOADS
+
+    field = compare.Field(WORKLOADS["tiny"], rounds=1)
+    field.admit_floor(FakeProcess(0.0, 0.0, seconds=-1e-6))
+    assert list(field.ready) == [compare.FLOOR.name]
 
 
 def test_a_process_that_dies_is_an_answer():

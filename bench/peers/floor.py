@@ -8,7 +8,8 @@ from scipy.linalg.blas import sgemm
 
 from peers.workloads import Product, Workload, products
 
-CALLS = 2000
+# Steps between two looks at the clock.
+TOGETHER = 50
 
 
 class Call(NamedTuple):
@@ -54,24 +55,23 @@ class Floor:
     def __init__(self, workload: Workload) -> None:
         rng = np.random.default_rng(0)
         self.calls = [make_call(product, rng) for product in products(workload)]
-        self.cost_of_calls = len(self.calls) * call_cost(rng)
+        self.nothing = make_call(Product("forward", 1, 1, 1), rng)
 
     def seconds(self, steps: int) -> float:
-        """Of the products themselves: what it costs to call from Python is taken off."""
-        start = perf_counter()
-        for _ in range(steps):
-            for call in self.calls:
-                call.run()
-        return perf_counter() - start - steps * self.cost_of_calls
+        """Of the products themselves: what it costs to call from Python is taken off.
 
-
-def call_cost(rng: np.random.Generator) -> float:
-    """Seconds of a product of nothing."""
-    call = make_call(Product("forward", 1, 1, 1), rng)
-    fastest = np.inf
-    for _ in range(5):
-        start = perf_counter()
-        for _ in range(CALLS):
-            call.run()
-        fastest = min(fastest, (perf_counter() - start) / CALLS)
-    return fastest
+        That is timed in turns with the products, so that both meet the same machine.
+        """
+        total = 0.0
+        for first in range(0, steps, TOGETHER):
+            repeats = range(min(TOGETHER, steps - first))
+            start = perf_counter()
+            for _ in repeats:
+                for call in self.calls:
+                    call.run()
+            middle = perf_counter()
+            for _ in repeats:
+                for _ in self.calls:
+                    self.nothing.run()
+            total += 2 * middle - start - perf_counter()
+        return total

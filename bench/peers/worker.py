@@ -96,8 +96,9 @@ def answer(worker: Worker, request: dict[str, Any]) -> dict[str, Any]:
             return mnist.learn(worker.network, WORKLOADS[request["workload"]], request["seed"])
         if worker.timer is None:
             raise RuntimeError("nothing is prepared")
+        start = perf_counter()
         seconds, loss = worker.timer(request["repeats"])
-        return {"seconds": seconds, "loss": loss}
+        return {"seconds": seconds, "loss": loss, "elapsed": perf_counter() - start}
     except Exception as error:
         message = (str(error).strip() or repr(error)).splitlines()[0]
         return {"error": f"{type(error).__name__}: {message}"}
