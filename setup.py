@@ -2,7 +2,8 @@
 
 The kernels' one source is compiled once for each instruction set of `INSTRUCTION_SETS`;
 fastnn chooses among them at import. ``FASTNN_BUILD_EXT=0`` skips them all, ``=1`` makes a failure
-to build them fatal.
+to build them fatal. ``FASTNN_BUILD_SETS=avx512,baseline`` builds some of them only, for developers
+who would rather not wait for the others.
 """
 
 import os
@@ -30,6 +31,10 @@ if platform.machine().lower() in ("x86_64", "amd64"):
         "-mavx512vl",
         "-mprefer-vector-width=512",
     ]
+if os.environ.get("FASTNN_BUILD_SETS"):
+    INSTRUCTION_SETS = {
+        name: INSTRUCTION_SETS[name] for name in os.environ["FASTNN_BUILD_SETS"].split(",")
+    }
 
 WITHOUT = (
     "fastnn: the Cython kernels are left out ({reason}); fastnn will run on numba where that is "
