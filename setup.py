@@ -59,7 +59,7 @@ def extensions():
                 Extension(
                     f"fastnn._kernels.{stub.stem}",
                     [str(stub)],
-                    depends=[str(kernels / "loops.pxd"), str(kernels / f"{source}.pyx")],
+                    depends=[str(path) for path in sorted(kernels.glob("*.p[yx][xdi]"))],
                     extra_compile_args=flags,
                 )
             )

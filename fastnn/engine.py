@@ -13,7 +13,7 @@ from fastnn.buffers import Workspace, aligned_zeros
 from fastnn.checks import UINT8_SCALE, as_real
 from fastnn.errors import DivergenceError
 from fastnn.losses import Loss
-from fastnn.lowering import training_program
+from fastnn.lowering import describe_training, training_program
 from fastnn.metrics import Metric
 from fastnn.model import CHUNK, Sequential
 from fastnn.optimizers import Optimizer
@@ -71,6 +71,8 @@ class Epoch:
         Where in the order each batch lies.
     learning_rate : callable
         From the number of a batch to the rate of its step.
+    rate_varies : bool
+        Whether batches may have different ones.
     metrics : mapping
         Name to function of outputs and targets.
     after_batch : callable
@@ -83,6 +85,7 @@ class Epoch:
     order: np.ndarray
     batches: Sequence[slice]
     learning_rate: Callable[[int], float]
+    rate_varies: bool
     metrics: Mapping[str, Metric]
     after_batch: Callable[[int, float], None]
     every_batch: bool = True
@@ -349,53 +352,53 @@ class NativeEngine(EagerEngine):
         super().__init__(model, loss, optimizer, regularizer, threads)
         self.blas_threads = 1
         self.team = Team(threads, adapt)
+        self._program: Any = None
+        self._description: dict[str, Any] | None = None
 
     def train_epoch(self, epoch: Epoch) -> dict[str, float]:
         """As `EagerEngine.train_epoch`, in runs of many steps."""
         examples, batches = epoch.examples, epoch.batches
-        # Lowered for each epoch, in less than a millisecond: layers may have been frozen since.
-        program = training_program(
-            self.model,
-            self.loss,
-            self.optimizer,
-            self.regularizer,
-            tuple(self.averages.values()),
+        program = self._lowered(
             soft_targets=examples.targets.ndim == 2,
             rows=max(rows.stop - rows.start for rows in batches),
         )
-        program.set_examples(examples.x, examples.targets, examples.weights, UINT8_SCALE)
         bounds = np.array([0, *(rows.stop for rows in batches)], dtype=np.int64)
-        rates = np.array([epoch.learning_rate(number) for number in range(len(batches))])
+        rates = np.full(len(batches), epoch.learning_rate(0))
+        if epoch.rate_varies:
+            rates[:] = [epoch.learning_rate(number) for number in range(len(batches))]
         losses = np.zeros(len(batches))
         hits = np.zeros(len(batches), dtype=np.int64)
+        program.set_examples(examples.x, examples.targets, examples.weights, UINT8_SCALE)
+        program.set_epoch(epoch.order, bounds, rates, losses, hits)
         done = 0
-        while done < len(batches):
-            first, last = done, len(batches)
-            if epoch.every_batch:
-                # A callback may have changed the rate since.
-                last, rates[first] = first + 1, epoch.learning_rate(first)
-            threads, seconds = self.team.next_run()
-            start = time.perf_counter()
-            done = program.run(
-                epoch.order,
-                bounds,
-                rates,
-                losses,
-                hits,
-                first,
-                last,
-                self.model.step,
-                self.step_count,
-                threads,
-                seconds,
-            )
-            self.team.record(threads, (time.perf_counter() - start) / (done - first))
-            self._count(losses[first:done], rates[first:done])
-            epoch.after_batch(done - 1, float(losses[done - 1]))
+        try:
+            while done < len(batches):
+                first, last = done, len(batches)
+                if epoch.every_batch:
+                    # A callback may have changed the rate since.
+                    last, rates[first] = first + 1, epoch.learning_rate(first)
+                threads, seconds = self.team.next_run()
+                start = time.perf_counter()
+                done = program.run(first, last, self.model.step, self.step_count, threads, seconds)
+                self.team.record(threads, (time.perf_counter() - start) / (done - first))
+                self._count(losses[first:done], rates[first:done])
+                epoch.after_batch(done - 1, float(losses[done - 1]))
+        finally:
+            program.release()
         results = {"loss": float(losses @ np.diff(bounds)) / len(epoch.order)}
         if "accuracy" in epoch.metrics:
             results["accuracy"] = int(hits.sum()) / len(epoch.order)
         return results
+
+    def _lowered(self, soft_targets: bool, rows: int) -> Any:
+        """The program; the one before, unless layers have been frozen since, or settings changed."""
+        description = describe_training(
+            self.model, self.loss, self.optimizer, self.regularizer, soft_targets, rows
+        )
+        if description != self._description:
+            self._program = training_program(self.model, tuple(self.averages.values()), description)
+            self._description = description
+        return self._program
 
     def _count(self, losses: np.ndarray, rates: np.ndarray) -> None:
         """Count the steps of a run; refuse a loss that is not finite or has exploded."""

@@ -53,7 +53,12 @@ OPERATIONS: dict[type[Layer], Callable[[Any, Offsets], Operation]] = {
     Sigmoid: lambda layer, at: {"code": "sigmoid"},
     Tanh: lambda layer, at: {"code": "tanh"},
     ELU: lambda layer, at: {"code": "elu", "a": layer.alpha},
-    Dropout: lambda layer, at: {"code": "dropout", "a": layer.ratio, "layer": layer.index},
+    Dropout: lambda layer, at: {
+        "code": "dropout",
+        "a": layer.ratio,
+        "b": 1 / (1 - layer.ratio),
+        "layer": layer.index,
+    },
 }
 
 # regularizer -> strengths of the L1 and the L2 penalty
@@ -67,10 +72,16 @@ LOSSES: set[type[Loss]] = {SoftmaxCrossEntropy, MeanSquaredError, SumSquaredErro
 
 METRICS: dict[str, Metric] = {"accuracy": accuracy}
 
-# Multiply-adds from which columns are cut in two: below, a second thread would wait longer than it
-# works. Each further halving takes eight times as many: products of narrow pieces are slower.
+# Multiply-adds of a step from which its rows, or a stage's columns, are cut in two: below, a second
+# thread would wait longer than it works. Each further halving of columns takes eight times as many:
+# products of narrow pieces are slower.
 PIECE_WORK = 1_000_000
 MAX_PIECES = 16
+# Rows of the smallest piece: with fewer, more time goes into reading weights than into using them.
+PIECE_ROWS = 32
+# Bytes of the largest weights up to which every thread may read them all: what fits beside its data
+# in its own cache.
+SHARED_WEIGHTS = 1 << 20
 
 
 def obstacle(model: "Sequential") -> str | None:
@@ -120,41 +131,70 @@ def inference_program(model: "Sequential") -> Any:
     )
 
 
-def training_program(
+def describe_training(
     model: "Sequential",
     loss: Loss,
     optimizer: Optimizer,
     regularizer: Regularizer | None,
-    averages: Sequence[np.ndarray],
     soft_targets: bool,
     rows: int,
-) -> Any:
-    """The program that trains a model which has no `training_obstacle`.
+) -> dict[str, Any]:
+    """Write down the training of a model which has no `training_obstacle`.
+
+    Two descriptions of one model that are equal are of the same program.
 
     Parameters
     ----------
     model, loss, optimizer, regularizer
-    averages : sequence of ndarray
-        The optimizer's running averages, laid out as the flat parameters.
     soft_targets : bool
         Whether classes are given as probabilities, not labels.
     rows : int
         Of the largest batch.
     """
+    return {
+        "stages": _stages(model, regularizer, rows),
+        "seed": model.seed,
+        "rows": rows,
+        **sharing(model, rows),
+        "rule": (optimizer.kind, optimizer.numbers()),
+        "loss": loss.kind + ("_soft" if loss.classifies and soft_targets else ""),
+    }
+
+
+def training_program(
+    model: "Sequential", averages: Sequence[np.ndarray], description: dict[str, Any]
+) -> Any:
+    """The program that `describe_training` wrote down.
+
+    Parameters
+    ----------
+    model
+    averages : sequence of ndarray
+        The optimizer's running averages, laid out as the flat parameters.
+    description : dict
+    """
     return model.backend.program.Program(  # type: ignore[union-attr]
         model.dtype,
-        _stages(model, regularizer, rows),
+        description["stages"],
         model.flat_params,
         model.flat_state,
-        model.seed,
-        {
-            "rows": rows,
-            "grads": model.flat_grads,
-            "averages": tuple(averages),
-            "rule": (optimizer.kind, optimizer.numbers()),
-            "loss": loss.kind + ("_soft" if loss.classifies and soft_targets else ""),
-        },
+        description["seed"],
+        description | {"grads": model.flat_grads, "averages": tuple(averages)},
     )
+
+
+def sharing(model: "Sequential", rows: int) -> dict[str, Any]:
+    """How threads share a step of so many rows: by columns, or by how many pieces of rows."""
+    weights = [layer.n_in * layer.n_out for layer in model.layers if isinstance(layer, Affine)]
+    pieces = 1
+    while (
+        2 * pieces <= MAX_PIECES
+        and rows >= 2 * pieces * PIECE_ROWS
+        and 3 * rows * sum(weights) >= PIECE_WORK * pieces
+    ):
+        pieces *= 2
+    by_columns = max(weights) * model.dtype.itemsize > SHARED_WEIGHTS
+    return {"by_columns": by_columns, "row_pieces": pieces}
 
 
 def _stages(
@@ -171,7 +211,7 @@ def _stages(
             operation = OPERATIONS[type(layer)](layer, _offsets(model, layer))
             stages[-1]["operations"].append(operation)
         stages[-1]["reached"] = layer.index >= first_trained
-    _lay_out(stages, rows, model.dtype.itemsize)
+    _lay_out(stages, rows, model.dtype.itemsize, **sharing(model, rows))
     return stages
 
 
@@ -198,8 +238,10 @@ def _offsets(model: "Sequential", layer: Layer) -> Offsets:
     return lambda key: model.offset(f"{layer.name}.{key}")
 
 
-def _lay_out(stages: list[dict[str, Any]], rows: int, itemsize: int) -> None:
-    """Give each stage's columns their stride and their pieces.
+def _lay_out(
+    stages: list[dict[str, Any]], rows: int, itemsize: int, by_columns: bool, row_pieces: int
+) -> None:
+    """Give each stage's columns their stride and their pieces, and each weights' rows theirs.
 
     Rows begin at a cache line; the last stage's lie side by side, as the losses want them.
     """
@@ -208,7 +250,11 @@ def _lay_out(stages: list[dict[str, Any]], rows: int, itemsize: int) -> None:
     for stage, before, after in zip(stages, widths, widths[2:], strict=False):
         width = stage["width"]
         stage["stride"] = _stride(width, per_line) if after else width
-        stage["bounds"] = _bounds(width, rows * width * (before + after), per_line)
+        stage["columns"] = _bounds(width, rows * width * (before + after), per_line)
+        stage["slices"] = _even_bounds(before, row_pieces)
+    if by_columns:
+        for stage, stage_before in zip(stages[1:], stages, strict=False):
+            stage["slices"] = stage_before["columns"]
 
 
 def _stride(width: int, per_line: int) -> int:
@@ -222,6 +268,10 @@ def _bounds(width: int, work: int, per_line: int) -> list[int]:
     pieces = 1
     while pieces < MAX_PIECES and work >= PIECE_WORK * pieces**3 and width >= 2 * pieces * per_line:
         pieces *= 2
-    step = per_line if width >= 4 * pieces * per_line else 2
+    return _even_bounds(width, pieces, per_line if width >= 4 * pieces * per_line else 2)
+
+
+def _even_bounds(width: int, pieces: int, step: int = 2) -> list[int]:
+    """Where so many pieces begin and end, in multiples of a step; fewer where there are few steps."""
     inner = {round(width * piece / pieces / step) * step for piece in range(1, pieces)}
-    return sorted({0, width} | inner)
+    return sorted({0, width} | {bound for bound in inner if bound < width})

@@ -31,7 +31,7 @@ from fastnn.model import Sequential
 from fastnn.optimizers import OPTIMIZERS, Adam, Optimizer
 from fastnn.progress import ProgressBar
 from fastnn.regularizers import Regularizer
-from fastnn.schedules import as_schedule
+from fastnn.schedules import Constant, as_schedule
 from fastnn.threads import (
     SMALL_NATIVE_STEP,
     SMALL_STEP,
@@ -280,6 +280,7 @@ class Trainer:
             order,
             batches,
             lambda batch: self._rate_at(epoch + batch / len(batches)),
+            not isinstance(self.schedule, Constant),
             self.metrics,
             after_batch,
             every_batch=any(callback.watches_every_batch() for callback in self.callbacks),

@@ -44,10 +44,12 @@ class Parts:
         model = self.model
         self.dtype = model.dtype
         self.stages = copy.deepcopy(lowering._stages(model, None, BATCH))
+        sharing = lowering.sharing(model, BATCH)
         self.params, self.state = model.flat_params, model.flat_state
         self.seed = model.seed
         self.training = {
             "rows": BATCH,
+            **sharing,
             "grads": model.flat_grads,
             "averages": (np.zeros_like(self.params), np.zeros_like(self.params)),
             "rule": ("adam", (0.9, 0.999, 1e-8)),
@@ -77,12 +79,8 @@ class Parts:
         program.set_examples(self.x, self.targets, self.weights, 1.0)
 
     def run(self, program):
+        program.set_epoch(self.order, self.bounds, self.rates, self.losses, self.hits)
         return program.run(
-            self.order,
-            self.bounds,
-            self.rates,
-            self.losses,
-            self.hits,
             self.first,
             self.last,
             self.model_step,
@@ -149,6 +147,32 @@ def far(array, index, value):
 def run_without_examples():
     parts = Parts()
     parts.run(parts.program())
+
+
+def run_without_epoch():
+    parts = Parts()
+    program = parts.program()
+    parts.set_examples(program)
+    program.run(0, 1, 0, 0, 1, 60.0)
+
+
+def run_after_release():
+    parts = Parts()
+    program = parts.program()
+    parts.set_examples(program)
+    parts.run(program)
+    program.release()
+    program.run(0, 1, 0, 0, 1, 60.0)
+
+
+def run_an_epoch_of_other_examples():
+    """Its order may go beyond the rows there are now."""
+    parts = Parts()
+    program = parts.program()
+    parts.set_examples(program)
+    parts.run(program)
+    program.set_examples(parts.x[:2].copy(), parts.targets[:2].copy(), None, 1.0)
+    program.run(0, 1, 0, 0, 1, 60.0)
 
 
 def run_an_inference_program():
@@ -249,19 +273,31 @@ BAD = {
     "second stage not affine": in_stage(1, affine=None),
     "stage without width": without(lambda p: p.stages[1], "width"),
     "width of another type": in_stage(1, width="20"),
-    "width negative": in_stage(1, width=-20, bounds=[0, -20]),
-    "width too great": in_stage(1, width=10**6, stride=10**6, bounds=[0, 10**6]),
+    "width negative": in_stage(1, width=-20, columns=[0, -20]),
+    "width too great": in_stage(1, width=10**6, stride=10**6, columns=[0, 10**6]),
     "stride below the width": in_stage(1, stride=19),
     "stride beyond BLAS": in_stage(1, stride=2**31),
-    "bounds falling": in_stage(1, bounds=[0, 12, 8, 20]),
-    "bounds repeated": in_stage(1, bounds=[0, 8, 8, 20]),
-    "bounds beyond the width": in_stage(1, bounds=[0, 8, 24]),
-    "bounds short of the width": in_stage(1, bounds=[0, 8]),
-    "bounds from one": in_stage(1, bounds=[1, 20]),
-    "bounds negative": in_stage(1, bounds=[-8, 0, 20]),
-    "bounds none": in_stage(1, bounds=[]),
-    "bounds fractional": in_stage(1, bounds=[0, 8.5, 20]),
-    "more pieces than there may be": in_stage(1, bounds=[*range(17), 20]),
+    "bounds falling": in_stage(1, columns=[0, 12, 8, 20]),
+    "bounds repeated": in_stage(1, columns=[0, 8, 8, 20]),
+    "bounds beyond the width": in_stage(1, columns=[0, 8, 24]),
+    "bounds short of the width": in_stage(1, columns=[0, 8]),
+    "bounds from one": in_stage(1, columns=[1, 20]),
+    "bounds negative": in_stage(1, columns=[-8, 0, 20]),
+    "bounds none": in_stage(1, columns=[]),
+    "bounds fractional": in_stage(1, columns=[0, 8.5, 20]),
+    "more pieces than there may be": in_stage(1, columns=[*range(17), 20]),
+    "slices falling": in_stage(1, slices=[0, 4, 2, 6]),
+    "slices beyond the rows": in_stage(1, slices=[0, 7]),
+    "slices short of the rows": in_stage(1, slices=[0, 5]),
+    "slices none": in_stage(1, slices=[]),
+    "slices that are not the columns before": described(
+        lambda p: (p.training.update(by_columns=True), p.stages[2].update(slices=[0, 2, 20]))
+    ),
+    "row pieces none": in_training(row_pieces=0),
+    "row pieces negative": in_training(row_pieces=-1),
+    "more row pieces than there may be": in_training(row_pieces=17),
+    "row pieces missing": without(lambda p: p.training, "row_pieces"),
+    "sharing missing": without(lambda p: p.training, "by_columns"),
     "operation unknown": in_batchnorm(code="layernorm"),
     "operation without code": without(lambda p: p.stages[1]["operations"][0], "code"),
     "gamma beyond the parameters": in_batchnorm(gamma=10**6),
@@ -312,6 +348,9 @@ BAD = {
     "weights a list": spoiled(weights=[1.0] * ROWS),
     # runs
     "run without examples": run_without_examples,
+    "run without an epoch": run_without_epoch,
+    "run after the epoch is released": run_after_release,
+    "run an epoch of other examples": run_an_epoch_of_other_examples,
     "run of an inference program": run_an_inference_program,
     "run after refused examples": run_after_refused_examples,
     "run after predict": run_after_predict,

@@ -111,6 +111,7 @@ class Case:
     batches: int
     rest: int
     small_pieces: bool
+    by_columns: bool
 
     @property
     def n_out(self):
@@ -232,6 +233,7 @@ def draw(number):
         batches=int(rng.choice([1, 2, 4, 5, 10, 20])),
         rest=int(rng.choice([1, batch_size, rng.integers(1, batch_size + 1)])),
         small_pieces=bool(rng.random() < 0.8),
+        by_columns=bool(number % 2),
     )
     if case.normalizes:
         # A last batch of a single row joins the one before it, if there is one.
@@ -244,9 +246,17 @@ def draw(number):
 
 
 def cut_small(monkeypatch, case=None):
-    """Cut into pieces whatever is wide enough to be cut, whether it is worth it or not."""
+    """Cut into pieces whatever is large enough to be cut, whether it is worth it or not."""
     if case is None or case.small_pieces:
         monkeypatch.setattr(lowering, "PIECE_WORK", 1)
+        monkeypatch.setattr(lowering, "PIECE_ROWS", 2)
+    if case is not None:
+        cut(monkeypatch, case.by_columns)
+
+
+def cut(monkeypatch, by_columns):
+    """Share steps by columns, or by rows, whatever the size of the weights."""
+    monkeypatch.setattr(lowering, "SHARED_WEIGHTS", 0 if by_columns else 1 << 40)
 
 
 def assert_agree(got, expected, dtype):
@@ -318,12 +328,23 @@ def test_the_cases_hold_everything_there_is():
     assert len(pairs) > 0.9 * len(LAYERS) ** 2
 
 
-def test_small_pieces_are_several(monkeypatch):
+@pytest.mark.parametrize("by_columns", [False, True])
+def test_small_pieces_are_several(by_columns, monkeypatch):
     """So that the threads of these tests have something to share."""
     cut_small(monkeypatch)
+    cut(monkeypatch, by_columns)
     model = fnn.Sequential([fnn.Affine(150), fnn.Tanh(), fnn.Affine(64)], 33, rng=0)
-    stages = lowering._stages(model, None, rows=2)
-    assert [len(stage["bounds"]) - 1 for stage in stages] == [2, 8, 4]
+    assert lowering.sharing(model, rows=20) == {"by_columns": by_columns, "row_pieces": 8}
+    stages = lowering._stages(model, None, rows=20)
+    assert [len(stage["columns"]) - 1 for stage in stages] == [2, 8, 4]
+    assert [len(stage["slices"]) - 1 for stage in stages[1:]] == ([2, 8] if by_columns else [8, 8])
+
+
+def test_large_weights_are_shared_by_columns():
+    narrow, wide = fnn.mlp(784, [100] * 6, 10, rng=0), fnn.mlp(784, [1024], 10, rng=0)
+    assert lowering.sharing(narrow, 100) == {"by_columns": False, "row_pieces": 2}
+    assert lowering.sharing(wide, 100)["by_columns"]
+    assert lowering.sharing(fnn.mlp(8, [64, 64], 4, rng=0), 32)["row_pieces"] == 1
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)

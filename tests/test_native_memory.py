@@ -93,35 +93,38 @@ def test_a_hundred_thousand_steps_do_not_grow(run_python):
 
 
 def program_of(rows, steps, batch=10):
-    """A program with examples, and the arguments of a run of all its steps."""
+    """A program with examples and an epoch of so many steps, and where it writes their losses."""
     model = fnn.mlp(12, [70, 40], 3, batch_norm=True, dropout=0.2, rng=0, backend="cython")
     optimizer = fnn.Adam()
     averages = [np.zeros_like(model.flat_params) for _ in optimizer.state_names]
-    program = lowering.training_program(
+    description = lowering.describe_training(
         model,
         fnn.SoftmaxCrossEntropy(),
         optimizer,
         fnn.L2(1e-3),
-        averages,
         soft_targets=False,
         rows=batch,
     )
+    program = lowering.training_program(model, averages, description)
     rng = np.random.default_rng(0)
     x = rng.integers(0, 256, (rows, 12), dtype=np.uint8)
     program.set_examples(x, rng.integers(0, 3, rows), None, 1 / 255)
     order = np.arange(steps * batch) % rows
     bounds = np.arange(steps + 1) * batch
-    return program, (order, bounds, np.full(steps, 1e-3), np.zeros(steps), np.zeros(steps, int))
+    losses = np.zeros(steps)
+    program.set_epoch(order, bounds, np.full(steps, 1e-3), losses, np.zeros(steps, int))
+    return program, losses
 
 
 @pytest.mark.parametrize("threads", [1, 3])
 def test_a_step_allocates_nothing(threads, monkeypatch):
     """Whatever a run takes from Python's and NumPy's allocators, it takes for one step too."""
     monkeypatch.setattr(lowering, "PIECE_WORK", 1)
+    monkeypatch.setattr(lowering, "PIECE_ROWS", 2)
     taken = []
-    for steps in (1, 1, 20, 300):
-        program, arrays = program_of(50, 300)
-        run = (*arrays, 0, steps, 0, 0, threads, 60.0)
+    for steps in (1, 1, 20, 250):  # small integers: larger ones are allocated
+        program, losses = program_of(50, 250)
+        run = (0, steps, 0, 0, threads, 60.0)
         tracemalloc.start()
         try:
             done = program.run(*run)
@@ -132,7 +135,7 @@ def test_a_step_allocates_nothing(threads, monkeypatch):
         finally:
             tracemalloc.stop()
         assert done == steps
-        assert np.count_nonzero(arrays[3]) == steps
+        assert np.count_nonzero(losses) == steps
         taken.append((peak, blocks))
     assert taken[1] == taken[2] == taken[3]
     assert taken[1][0] < 4096
@@ -172,7 +175,7 @@ def test_single_samples_take_no_more_than_their_result():
 def test_a_run_ends_in_time():
     """At the first step that ends after its time, so that Python can look for Ctrl-C."""
     assert 0 < NATIVE_SECONDS <= 0.1
-    program, arrays = program_of(50, 200_000)
-    done = program.run(*arrays, 0, 200_000, 0, 0, 1, 0.0)
+    program, _ = program_of(50, 200_000)
+    done = program.run(0, 200_000, 0, 0, 1, 0.0)
     assert done == 1
-    assert 1 < program.run(*arrays, 1, 200_000, 1, 1, 1, 0.01) < 200_000
+    assert 1 < program.run(1, 200_000, 1, 1, 1, 0.01) < 200_000

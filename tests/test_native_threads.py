@@ -40,6 +40,7 @@ def train(seed, threads=1, engine="native", **settings):
 @pytest.mark.parametrize("threads", [1, 2])
 def test_trainers_side_by_side_are_trainers_one_after_another(threads, monkeypatch):
     monkeypatch.setattr(lowering, "PIECE_WORK", 1)
+    monkeypatch.setattr(lowering, "PIECE_ROWS", 2)
     expected = [train(seed, threads) for seed in range(8)]
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(lambda seed: train(seed, threads), range(8))) == expected
@@ -125,7 +126,7 @@ import numpy as np
 import fastnn as fnn
 from fastnn import lowering
 
-lowering.PIECE_WORK = 1
+lowering.PIECE_WORK, lowering.PIECE_ROWS = 1, 2
 rng = np.random.default_rng(0)
 x, y = rng.standard_normal((200, 40)), rng.integers(0, 3, 200)
 

@@ -21,11 +21,29 @@ cdef extern from "<math.h>" nogil:
     float fabsf(float)
     double fabs(double)
 
+cdef extern from *:
+    """
+    /* Multiply-adds up to which OpenBLAS multiplies without packing its operands first, on AVX-512:
+       interface/gemm.c and kernel/x86_64/sgemm_small_kernel_permit_skylakex.c, whose limit for the
+       size of a result with a transposed left operand is the second number. */
+    #ifdef __AVX512F__
+    #define FASTNN_SMALL_PRODUCT 1000000
+    #else
+    #define FASTNN_SMALL_PRODUCT 0
+    #endif
+    #define FASTNN_SMALL_RESULT 1200
+    """
+    const Py_ssize_t SMALL_PRODUCT "FASTNN_SMALL_PRODUCT"
+    const Py_ssize_t SMALL_RESULT "FASTNN_SMALL_RESULT"
+
 # Columns handled together by the sums over rows: their double accumulators fit in eight cache
 # lines, their values of a row in four (float32).
+# Rows whose sum is taken in the type of the data before it is added to a double accumulator:
+# converting every value would cost several times as much as adding it.
 cdef enum:
     TILE = 256
     LANES = 16
+    BLOCK = 8
 
 cdef union Bits32:
     float value
@@ -263,14 +281,20 @@ cdef inline void tile_sums(
     const real* x, Py_ssize_t n, Py_ssize_t stride, int width, double* sums
 ) noexcept nogil:
     """sums[j] = sum over n rows of x[:, j], for the ``width <= TILE`` columns of a tile."""
-    cdef Py_ssize_t i
-    cdef int j
-    cdef const real* row
+    cdef Py_ssize_t i, at
+    cdef int j, k
+    cdef real part
     memset(sums, 0, TILE * sizeof(double))
-    for i in range(n):
-        row = x + i * stride
+    for i in range(n // BLOCK):
+        at = i * BLOCK * stride
         for j in range(width):
-            sums[j] += <double>row[j]
+            part = 0
+            for k in range(BLOCK):
+                part += x[at + k * stride + j]
+            sums[j] += <double>part
+    for i in range(n // BLOCK * BLOCK, n):
+        for j in range(width):
+            sums[j] += <double>x[i * stride + j]
 
 
 cdef inline void column_sums(const real* x, real* out, Py_ssize_t n, Py_ssize_t m) noexcept nogil:
@@ -313,6 +337,98 @@ cdef inline void gemv(
         dgemv(ta, &m, &n, &one, <double*>a, &lda, <double*>x, &stride, &beta, y, &stride)
 
 
+cdef inline Py_ssize_t even_part(Py_ssize_t n, Py_ssize_t most) noexcept nogil:
+    """The size of the fewest equal parts of n that have at most so many (the last may be smaller)."""
+    cdef Py_ssize_t parts = (n + most - 1) // most
+    return (n + parts - 1) // parts
+
+
+cdef inline bint in_parts(Py_ssize_t rows, Py_ssize_t inner, Py_ssize_t cols) noexcept nogil:
+    return SMALL_PRODUCT > 0 and rows * inner * cols > SMALL_PRODUCT
+
+
+# A product (rows, inner) @ (inner, cols), in parts small enough for BLAS not to pack them: at the
+# sizes of these networks packing takes a fifth of the time, or more.
+
+
+cdef inline void multiply(
+    Py_ssize_t rows, Py_ssize_t inner, Py_ssize_t cols, const real* x, Py_ssize_t ldx,
+    const real* w, Py_ssize_t ldw, real beta, real* out, Py_ssize_t ldo
+) noexcept nogil:
+    """out = beta * out + x @ w."""
+    cdef Py_ssize_t row, k, col, row_step = rows, step = inner, col_step = cols
+    if in_parts(rows, inner, cols):
+        col_step = even_part(cols, TILE)
+        row_step = even_part(rows, 64)
+        step = even_part(inner, SMALL_PRODUCT // (row_step * col_step))
+    k = 0
+    while k < inner:
+        col = 0
+        while col < cols:
+            row = 0
+            while row < rows:
+                gemm(
+                    b"N", b"N", <int>min(col_step, cols - col), <int>min(row_step, rows - row),
+                    <int>min(step, inner - k), w + k * ldw + col, <int>ldw, x + row * ldx + k,
+                    <int>ldx, <real>1 if k else beta, out + row * ldo + col, <int>ldo
+                )
+                row += row_step
+            col += col_step
+        k += step
+
+
+cdef inline void multiply_by_transposed(
+    Py_ssize_t rows, Py_ssize_t inner, Py_ssize_t cols, const real* dout, Py_ssize_t ldd,
+    const real* w, Py_ssize_t ldw, real* out, Py_ssize_t ldo
+) noexcept nogil:
+    """out = dout @ w.T for w (cols, inner)."""
+    cdef Py_ssize_t row, k, col, row_step = rows, step = inner, col_step = cols
+    if SMALL_PRODUCT > 0 and rows * cols > SMALL_RESULT and inner >= 32:
+        col_step = even_part(cols, 112)
+        row_step = even_part(rows, max(1, SMALL_RESULT // col_step))
+        step = even_part(inner, 512)
+    k = 0
+    while k < inner:
+        col = 0
+        while col < cols:
+            row = 0
+            while row < rows:
+                gemm(
+                    b"T", b"N", <int>min(col_step, cols - col), <int>min(row_step, rows - row),
+                    <int>min(step, inner - k), w + col * ldw + k, <int>ldw, dout + row * ldd + k,
+                    <int>ldd, <real>1 if k else <real>0, out + row * ldo + col, <int>ldo
+                )
+                row += row_step
+            col += col_step
+        k += step
+
+
+cdef inline void multiply_transposed(
+    Py_ssize_t rows, Py_ssize_t inner, Py_ssize_t cols, const real* x, Py_ssize_t ldx,
+    const real* dout, Py_ssize_t ldd, real* out, Py_ssize_t ldo
+) noexcept nogil:
+    """out = x.T @ dout for x (inner, rows)."""
+    cdef Py_ssize_t row, k, col, row_step = rows, step = inner, col_step = cols
+    if in_parts(rows, inner, cols):
+        col_step = even_part(cols, TILE)
+        row_step = even_part(rows, 64)
+        step = even_part(inner, SMALL_PRODUCT // (row_step * col_step))
+    k = 0
+    while k < inner:
+        col = 0
+        while col < cols:
+            row = 0
+            while row < rows:
+                gemm(
+                    b"N", b"T", <int>min(col_step, cols - col), <int>min(row_step, rows - row),
+                    <int>min(step, inner - k), dout + k * ldd + col, <int>ldd, x + k * ldx + row,
+                    <int>ldx, <real>1 if k else <real>0, out + row * ldo + col, <int>ldo
+                )
+                row += row_step
+            col += col_step
+        k += step
+
+
 cdef inline void affine_forward_rows(
     const real* x, const real* w, const real* b, real* out, int n, int k, int m
 ) noexcept nogil:
@@ -322,6 +438,7 @@ cdef inline void affine_forward_rows(
         memcpy(out + i * m, b, m * sizeof(real))
     if k == 0:
         return
+    # In one call, not in parts: BLAS may share it among threads of its own.
     if n == 1:
         gemv(b"N", m, k, w, m, x, <real>1, out)
     else:
@@ -345,46 +462,139 @@ cdef inline void affine_weight_gradient(
 # --------------------------------------------------------------------------------------------------
 
 
+cdef inline void column_moments(
+    const real* x, Py_ssize_t n, Py_ssize_t stride, int width, double* mean, double* squares
+) noexcept nogil:
+    """Mean, and sum of squared deviations from it, of n rows; both zero for none."""
+    cdef double sums[TILE]
+    cdef real centre[TILE]
+    cdef real part, deviation
+    cdef double error
+    cdef Py_ssize_t i, at
+    cdef int j, k
+    tile_sums(x, n, stride, width, sums)
+    for j in range(width):
+        mean[j] = sums[j] / max(n, 1)
+        centre[j] = <real>mean[j]
+    memset(sums, 0, sizeof(sums))
+    for i in range(n // BLOCK):
+        at = i * BLOCK * stride
+        for j in range(width):
+            part = 0
+            for k in range(BLOCK):
+                deviation = x[at + k * stride + j] - centre[j]
+                part += deviation * deviation
+            sums[j] += <double>part
+    for i in range(n // BLOCK * BLOCK, n):
+        for j in range(width):
+            deviation = x[i * stride + j] - centre[j]
+            sums[j] += <double>(deviation * deviation)
+    for j in range(width):
+        # The deviations were from the mean as the data's type has it.
+        error = mean[j] - <double>centre[j]
+        squares[j] = sums[j] - n * error * error
+
+
+cdef inline void merge_moments(
+    Py_ssize_t before, Py_ssize_t n, const double* part_mean, const double* part_squares,
+    double* mean, double* squares, int width
+) noexcept nogil:
+    """Add the moments of n rows to those of the rows before them (Chan, Golub and LeVeque 1979)."""
+    cdef double share = <double>n / max(before + n, 1), change
+    cdef int j
+    for j in range(width):
+        change = part_mean[j] - mean[j]
+        mean[j] += change * share
+        squares[j] += part_squares[j] + change * change * (before * share)
+
+
+cdef inline void batchnorm_running_tile(
+    const double* mean, const double* variance, double momentum, real* running_mean,
+    real* running_var, int width
+) noexcept nogil:
+    cdef int j
+    for j in range(width):
+        running_mean[j] = <real>(momentum * running_mean[j] + (1.0 - momentum) * mean[j])
+        running_var[j] = <real>(momentum * running_var[j] + (1.0 - momentum) * variance[j])
+
+
+cdef inline void batchnorm_scales_tile(
+    const double* mean64, const double* variance, double eps, real* mean, real* inv_std, int width
+) noexcept nogil:
+    cdef int j
+    for j in range(width):
+        mean[j] = <real>mean64[j]
+        inv_std[j] = <real>(1.0 / sqrt(variance[j] + eps))
+
+
+cdef inline void batchnorm_normalize_tile(
+    const real* x, const real* gamma, const real* beta, const real* mean, const real* inv_std,
+    real* out, Py_ssize_t n, Py_ssize_t stride, int width
+) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef int j
+    cdef const real* row
+    cdef real* out_row
+    for i in range(n):
+        row = x + i * stride
+        out_row = out + i * stride
+        for j in range(width):
+            out_row[j] = gamma[j] * ((row[j] - mean[j]) * inv_std[j]) + beta[j]
+
+
 cdef inline void batchnorm_forward_tile(
     const real* x, const real* gamma, const real* beta, real* running_mean, real* running_var,
     double momentum, double eps, real* mean, real* inv_std, real* out,
     Py_ssize_t n, Py_ssize_t m, int width
 ) noexcept nogil:
-    cdef double sums[TILE]
     cdef double mean64[TILE]
-    cdef double deviation
-    cdef Py_ssize_t i
+    cdef double variance[TILE]
     cdef int j
-    cdef const real* row
-    cdef real* out_row
-    tile_sums(x, n, m, width, mean64)
+    column_moments(x, n, m, width, mean64, variance)
     for j in range(width):
-        mean64[j] = mean64[j] / n
-    memset(sums, 0, sizeof(sums))
-    for i in range(n):
-        row = x + i * m
-        for j in range(width):
-            deviation = <double>row[j] - mean64[j]
-            sums[j] += deviation * deviation
-    for j in range(width):
-        sums[j] = sums[j] / n
-        mean[j] = <real>mean64[j]
-        inv_std[j] = <real>(1.0 / sqrt(sums[j] + eps))
-        running_mean[j] = <real>(momentum * running_mean[j] + (1.0 - momentum) * mean64[j])
-        running_var[j] = <real>(momentum * running_var[j] + (1.0 - momentum) * sums[j])
-    for i in range(n):
-        row = x + i * m
-        out_row = out + i * m
-        for j in range(width):
-            out_row[j] = gamma[j] * ((row[j] - mean[j]) * inv_std[j]) + beta[j]
+        variance[j] = variance[j] / n
+    batchnorm_running_tile(mean64, variance, momentum, running_mean, running_var, width)
+    batchnorm_scales_tile(mean64, variance, eps, mean, inv_std, width)
+    batchnorm_normalize_tile(x, gamma, beta, mean, inv_std, out, n, m, width)
 
 
-cdef inline void batchnorm_backward_tile(
-    const real* dout, const real* x, const real* gamma, const real* mean, const real* inv_std,
-    real* dx, real* dgamma, real* dbeta, Py_ssize_t n, Py_ssize_t m, int width
+cdef inline void batchnorm_sums_tile(
+    const real* dout, const real* x, const real* mean, const real* inv_std, Py_ssize_t n,
+    Py_ssize_t stride, int width, double* sums, double* products
 ) noexcept nogil:
-    cdef double sums[TILE]
-    cdef double products[TILE]
+    """Over n rows: the sums of dout, and of dout times the normalized x."""
+    cdef double sum_of[TILE]
+    cdef double product_of[TILE]
+    cdef real part, product
+    cdef Py_ssize_t i, at
+    cdef int j, k
+    memset(sum_of, 0, sizeof(sum_of))
+    memset(product_of, 0, sizeof(product_of))
+    for i in range(n // BLOCK):
+        at = i * BLOCK * stride
+        for j in range(width):
+            part = 0
+            product = 0
+            for k in range(BLOCK):
+                part += dout[at + k * stride + j]
+                product += dout[at + k * stride + j] * (x[at + k * stride + j] - mean[j])
+            sum_of[j] += <double>part
+            product_of[j] += <double>product
+    for i in range(n // BLOCK * BLOCK, n):
+        for j in range(width):
+            sum_of[j] += <double>dout[i * stride + j]
+            product_of[j] += <double>(dout[i * stride + j] * (x[i * stride + j] - mean[j]))
+    for j in range(width):
+        sums[j] = sum_of[j]
+        products[j] = product_of[j] * <double>inv_std[j]
+
+
+cdef inline void batchnorm_input_gradient_tile(
+    const real* dout, const real* x, const real* gamma, const real* mean, const real* inv_std,
+    const double* sums, const double* products, Py_ssize_t batch, real* dx, Py_ssize_t n,
+    Py_ssize_t stride, int width
+) noexcept nogil:
+    """On n rows, given the sums over the whole batch."""
     cdef real mean_dout[TILE]
     cdef real mean_product[TILE]
     cdef real scale[TILE]
@@ -393,30 +603,35 @@ cdef inline void batchnorm_backward_tile(
     cdef const real* row
     cdef const real* dout_row
     cdef real* dx_row
-    memset(sums, 0, sizeof(sums))
-    memset(products, 0, sizeof(products))
-    for i in range(n):
-        row = x + i * m
-        dout_row = dout + i * m
-        for j in range(width):
-            sums[j] += <double>dout_row[j]
-            products[j] += <double>(dout_row[j] * ((row[j] - mean[j]) * inv_std[j]))
     for j in range(width):
-        dbeta[j] = <real>sums[j]
-        dgamma[j] = <real>products[j]
-        mean_dout[j] = <real>(sums[j] / n)
-        mean_product[j] = <real>(products[j] / n)
+        mean_dout[j] = <real>(sums[j] / batch)
+        mean_product[j] = <real>(products[j] / batch)
         scale[j] = gamma[j] * inv_std[j]
-    if dx == NULL:
-        return
     for i in range(n):
-        row = x + i * m
-        dout_row = dout + i * m
-        dx_row = dx + i * m
+        row = x + i * stride
+        dout_row = dout + i * stride
+        dx_row = dx + i * stride
         for j in range(width):
             dx_row[j] = scale[j] * (
                 dout_row[j] - mean_dout[j] - ((row[j] - mean[j]) * inv_std[j]) * mean_product[j]
             )
+
+
+cdef inline void batchnorm_backward_tile(
+    const real* dout, const real* x, const real* gamma, const real* mean, const real* inv_std,
+    real* dx, real* dgamma, real* dbeta, Py_ssize_t n, Py_ssize_t m, int width
+) noexcept nogil:
+    cdef double sums[TILE]
+    cdef double products[TILE]
+    cdef int j
+    batchnorm_sums_tile(dout, x, mean, inv_std, n, m, width, sums, products)
+    for j in range(width):
+        dbeta[j] = <real>sums[j]
+        dgamma[j] = <real>products[j]
+    if dx != NULL:
+        batchnorm_input_gradient_tile(
+            dout, x, gamma, mean, inv_std, sums, products, n, dx, n, m, width
+        )
 
 
 cdef inline void batchnorm_inference_forward_tile(
@@ -562,12 +777,22 @@ cdef inline void dropout_forward_span(
     """Elements first .. first + n of a layer; the pointers are those of element ``first``."""
     cdef uint32_t key0 = <uint32_t>key
     cdef uint32_t key1 = <uint32_t>(key >> 32)
-    cdef uint32_t element = <uint32_t>first
+    cdef uint32_t kept[LANES]
     cdef uint32_t h
-    cdef Py_ssize_t i
-    for i in range(n):
-        h = mix32(mix32(element ^ key0) ^ key1)
-        element += 1
+    cdef Py_ssize_t i, at
+    cdef int lane
+    # A vector of 32-bit numbers at a time: with the mask's bytes in one loop with them, vectors
+    # would have to be four times as long, and rows end sooner.
+    for i in range(n // LANES):
+        at = i * LANES
+        for lane in range(LANES):
+            h = mix32(mix32((<uint32_t>(first + at) + lane) ^ key0) ^ key1)
+            kept[lane] = h >= threshold
+            out[at + lane] = x[at + lane] * (scale if h >= threshold else <real>0)
+        for lane in range(LANES):
+            mask[at + lane] = <uint8_t>kept[lane]
+    for i in range(n // LANES * LANES, n):
+        h = mix32(mix32(<uint32_t>(first + i) ^ key0) ^ key1)
         mask[i] = <uint8_t>(h >= threshold)
         out[i] = x[i] * (scale if h >= threshold else <real>0)
 

@@ -1,0 +1,228 @@
+# What a program is: its threads' meeting points, and the structs that lowering fills in.
+# Included by program.pyx.
+
+cdef extern from *:
+    """
+    #include <pthread.h>
+    #include <sched.h>
+    #include <time.h>
+
+    /* On a cache line of its own: waiting threads read it all the time. */
+    typedef struct {
+        char before[64];
+        int waiting;
+        int generation;
+        char behind[64];
+    } fastnn_barrier;
+
+    static inline void fastnn_relax(void) {
+    #if defined(__x86_64__) || defined(__i386__)
+        __builtin_ia32_pause();
+    #endif
+    }
+
+    /* Spins: the pieces end within microseconds of each other. Yields once something else must be
+       holding a processor. */
+    static inline void fastnn_wait(fastnn_barrier *b, int threads) {
+        int generation, spins = 0;
+        if (threads == 1) return;
+        generation = __atomic_load_n(&b->generation, __ATOMIC_RELAXED);
+        if (__atomic_add_fetch(&b->waiting, 1, __ATOMIC_ACQ_REL) == threads) {
+            __atomic_store_n(&b->waiting, 0, __ATOMIC_RELAXED);
+            __atomic_store_n(&b->generation, generation + 1, __ATOMIC_RELEASE);
+            return;
+        }
+        while (__atomic_load_n(&b->generation, __ATOMIC_ACQUIRE) == generation) {
+            if (++spins > 4000) sched_yield(); else fastnn_relax();
+        }
+    }
+
+    /* A door that opens once. */
+    static inline void fastnn_open(int *door) { __atomic_store_n(door, 1, __ATOMIC_RELEASE); }
+    static inline void fastnn_await(int *door) {
+        int spins = 0;
+        while (!__atomic_load_n(door, __ATOMIC_ACQUIRE)) {
+            if (++spins > 4000) sched_yield(); else fastnn_relax();
+        }
+    }
+
+    static inline double fastnn_seconds(void) {
+        struct timespec t;
+        clock_gettime(CLOCK_MONOTONIC, &t);
+        return t.tv_sec + 1e-9 * t.tv_nsec;
+    }
+    """
+    ctypedef struct fastnn_barrier:
+        int waiting
+        int generation
+    ctypedef struct pthread_t:
+        pass
+    void fastnn_wait(fastnn_barrier*, int) noexcept nogil
+    void fastnn_open(int*) noexcept nogil
+    void fastnn_await(int*) noexcept nogil
+    double fastnn_seconds() noexcept nogil
+    int pthread_create(pthread_t*, void*, void* (*)(void*) noexcept nogil, void*) noexcept nogil
+    int pthread_join(pthread_t, void**) noexcept nogil
+
+cdef enum:
+    MAX_PIECES = 16
+    MAX_THREADS = 64
+    PREDICT_ROWS = 128
+
+# What a stage's affine map is followed by. The numbers are the program's own; lowering uses the names.
+cdef enum:
+    OP_BATCHNORM
+    OP_BATCHNORM_FROZEN
+    OP_RELU
+    OP_LEAKY_RELU
+    OP_SIGMOID
+    OP_TANH
+    OP_ELU
+    OP_DROPOUT
+
+cdef enum:
+    LOSS_CLASSES
+    LOSS_SOFT
+    LOSS_MEAN_SQUARED
+    LOSS_SUM_SQUARED
+
+cdef enum:
+    RULE_SGD
+    RULE_MOMENTUM
+    RULE_NESTEROV
+    RULE_ADAGRAD
+    RULE_RMSPROP
+    RULE_ADADELTA
+    RULE_ADAM
+    RULE_ADAMW
+    RULE_RADAM
+
+OPERATIONS = {
+    "batchnorm": OP_BATCHNORM,
+    "batchnorm_frozen": OP_BATCHNORM_FROZEN,
+    "relu": OP_RELU,
+    "leaky_relu": OP_LEAKY_RELU,
+    "sigmoid": OP_SIGMOID,
+    "tanh": OP_TANH,
+    "elu": OP_ELU,
+    "dropout": OP_DROPOUT,
+}
+LOSSES = {
+    "softmax_cross_entropy": LOSS_CLASSES,
+    "softmax_cross_entropy_soft": LOSS_SOFT,
+    "mean_squared_error": LOSS_MEAN_SQUARED,
+    "sum_squared_error": LOSS_SUM_SQUARED,
+}
+# What the way back needs, so that nothing may be written over it: operations' inputs, and outputs.
+WANT_INPUT = {OP_BATCHNORM, OP_BATCHNORM_FROZEN, OP_LEAKY_RELU}
+WANT_OUTPUT = {OP_RELU, OP_SIGMOID, OP_TANH, OP_ELU}
+# name -> code, running averages, numbers besides the learning rate
+RULES = {
+    "sgd": (RULE_SGD, 0, 0),
+    "momentum": (RULE_MOMENTUM, 1, 1),
+    "nesterov": (RULE_NESTEROV, 1, 1),
+    "adagrad": (RULE_ADAGRAD, 1, 1),
+    "rmsprop": (RULE_RMSPROP, 1, 2),
+    "adadelta": (RULE_ADADELTA, 2, 2),
+    "adam": (RULE_ADAM, 2, 3),
+    "adamw": (RULE_ADAMW, 2, 4),
+    "radam": (RULE_RADAM, 2, 3),
+}
+
+
+cdef struct Operation:
+    int code
+    double a                     # slope, alpha, ratio, or momentum
+    double b                     # eps, or the scale of what dropout keeps
+    uint64_t layer               # dropout: the layer's index
+    Py_ssize_t gamma, beta       # offsets into the parameters
+    Py_ssize_t running_mean, running_var  # offsets into the state
+    bint in_place                # its output takes the place of its input
+    void* out                    # (N, stride)
+    void* mean                   # batchnorm: (row pieces, stride), a copy for each
+    void* inv_std                # the same
+    uint8_t* mask                # dropout: (N, stride)
+
+
+cdef struct Stage:
+    bint affine
+    bint trained                 # the affine map's parameters are
+    bint reached                 # gradients come to its operations
+    bint passes                  # and go on to the stage before
+    double l1, l2
+    Py_ssize_t w, b              # offsets into the parameters
+    Py_ssize_t width, stride     # of its output
+    int columns                  # pieces of its output's columns
+    Py_ssize_t column[MAX_PIECES + 1]
+    int slices                   # pieces of its weights' rows
+    Py_ssize_t slice[MAX_PIECES + 1]
+    int operations
+    Operation* operation
+    void* out                    # affine output, (N, stride)
+    void* gradient               # of its output and, after the way back, of the affine output
+
+
+cdef struct Rule:
+    int code
+    double numbers[4]
+
+
+cdef struct Source:
+    const char* rows             # where the examples lie
+    Py_ssize_t row_bytes         # from one row to the next
+    int type_num
+    double scale
+    const int64_t* order
+    const int64_t* labels
+    const void* targets
+    const void* weights
+    Py_ssize_t features, target_width
+
+
+cdef struct Block:
+    Py_ssize_t row, rows         # of a batch
+    Py_ssize_t first, width      # columns of a stage's output
+    Py_ssize_t span              # elements of a row that elementwise loops run over
+
+
+cdef struct Plan:
+    int type_num
+    int threads
+    bint by_columns              # how a batch is shared among threads; see program.pyx
+    int row_pieces
+    int stages
+    Stage* stage                 # stage[0] is the input: no affine map
+    void* params
+    void* grads
+    void* state
+    void* averages[2]
+    Rule rule
+    int loss
+    uint64_t seed
+    void* probs
+    void* batch_targets
+    void* batch_weights
+    int64_t* batch_labels
+    double* moments[2]           # (row pieces, 2, widest), taken in turns
+    Py_ssize_t widest
+    double* penalties            # (stages, MAX_PIECES)
+    double* piece_losses         # one sum for each piece of rows
+    int64_t* piece_hits
+    Source source
+    # a run
+    const int64_t* batch_bounds
+    const double* rates
+    double* losses
+    int64_t* hits
+    Py_ssize_t first, last, done
+    uint64_t model_step          # of batch ``first``
+    uint64_t update_step
+    double deadline
+    bint diverged, stop
+    int team_ready
+    fastnn_barrier barrier
+
+
+cdef struct Task:
+    Plan* plan
+    int rank

@@ -1,0 +1,742 @@
+# Training steps. Included by program.pyx, which says how threads share them.
+
+# --------------------------------------------------------------------------------------------------
+# Rows in
+# --------------------------------------------------------------------------------------------------
+
+
+cdef inline Py_ssize_t piece_row(Plan* plan, int piece, Py_ssize_t n) noexcept nogil:
+    """Where a piece of a batch's rows begins."""
+    return n * piece // plan.row_pieces
+
+
+cdef inline void gather_row(const Source* source, int64_t row, real* out) noexcept nogil:
+    cdef const char* start = source.rows + row * source.row_bytes
+    cdef const float* f32 = <const float*>start
+    cdef const double* f64 = <const double*>start
+    cdef const uint8_t* u8 = <const uint8_t*>start
+    cdef real scale = <real>source.scale
+    cdef Py_ssize_t j
+    if source.type_num == cnp.NPY_FLOAT32:
+        if real is float:
+            memcpy(out, f32, source.features * sizeof(float))
+        else:
+            for j in range(source.features):
+                out[j] = f32[j]
+    elif source.type_num == cnp.NPY_FLOAT64:
+        for j in range(source.features):
+            out[j] = <real>f64[j]
+    else:
+        for j in range(source.features):
+            out[j] = <real>u8[j] * scale
+
+
+cdef void gather(Plan* plan, Py_ssize_t start, Py_ssize_t n, int rank, real zero) noexcept nogil:
+    """Rows ``order[start:start + n]``, their targets and weights."""
+    cdef Source* source = &plan.source
+    cdef real* x = <real*>plan.stage[0].out
+    cdef Py_ssize_t width = source.target_width, stride = plan.stage[0].stride
+    cdef Py_ssize_t i
+    cdef int64_t row
+    cdef int piece
+    for piece in range(plan.row_pieces):
+        if piece % plan.threads != rank:
+            continue
+        for i in range(piece_row(plan, piece, n), piece_row(plan, piece + 1, n)):
+            row = source.order[start + i]
+            gather_row(source, row, x + i * stride)
+            if source.labels != NULL:
+                plan.batch_labels[i] = source.labels[row]
+            else:
+                memcpy(
+                    <real*>plan.batch_targets + i * width,
+                    <const real*>source.targets + row * width,
+                    width * sizeof(real),
+                )
+            if source.weights != NULL:
+                (<real*>plan.batch_weights)[i] = (<const real*>source.weights)[row]
+
+
+# --------------------------------------------------------------------------------------------------
+# Blocks of a stage's output
+# --------------------------------------------------------------------------------------------------
+
+
+cdef inline int blocks(Plan* plan, Stage* stage) noexcept nogil:
+    return stage.columns if plan.by_columns else plan.row_pieces
+
+
+cdef inline Block block_of(Plan* plan, Stage* stage, int piece, Py_ssize_t n) noexcept nogil:
+    cdef Block block
+    if plan.by_columns:
+        block.row = 0
+        block.rows = n
+        block.first = stage.column[piece]
+        block.width = stage.column[piece + 1] - block.first
+        block.span = block.width
+    else:
+        block.row = piece_row(plan, piece, n)
+        block.rows = piece_row(plan, piece + 1, n) - block.row
+        block.first = 0
+        block.width = stage.width
+        # Up to the next row: whole vectors, and no end of a row to care for. Nothing reads what
+        # comes out between the rows.
+        block.span = stage.stride
+    return block
+
+
+cdef inline int statistics_pieces(Plan* plan) noexcept nogil:
+    """Parts that the statistics over a batch are put together from."""
+    return 1 if plan.by_columns else plan.row_pieces
+
+
+cdef inline void meet(Plan* plan) noexcept nogil:
+    """Wait until every piece of rows has its part of the statistics."""
+    if not plan.by_columns and plan.row_pieces > 1:
+        fastnn_wait(&plan.barrier, plan.threads)
+
+
+cdef inline double* moments_of(Plan* plan, int turn, int piece) noexcept nogil:
+    return plan.moments[turn] + 2 * piece * plan.widest
+
+
+cdef inline real* stage_output(Stage* stage, real zero) noexcept nogil:
+    """What the next stage reads."""
+    if stage.operations:
+        return <real*>stage.operation[stage.operations - 1].out
+    return <real*>stage.out
+
+
+# --------------------------------------------------------------------------------------------------
+# Forward
+# --------------------------------------------------------------------------------------------------
+
+
+cdef inline void affine_block(
+    const real* x, Py_ssize_t x_stride, const real* w, const real* b, real* out, Py_ssize_t stride,
+    Block* block, Py_ssize_t k, Py_ssize_t m
+) noexcept nogil:
+    """out = x @ w + b on a block of the output."""
+    cdef Py_ssize_t i
+    x += block.row * x_stride
+    out += block.row * stride + block.first
+    w += block.first
+    for i in range(block.rows):
+        memcpy(out + i * stride, b + block.first, block.width * sizeof(real))
+    if block.rows == 1:
+        gemv(b"N", <int>block.width, <int>k, w, <int>m, x, <real>1, out)
+    else:
+        multiply(block.rows, k, block.width, x, x_stride, w, m, <real>1, out, stride)
+
+
+cdef void forward_stage(
+    Plan* plan, int number, Py_ssize_t n, int rank, uint64_t step, int* turn, real zero
+) noexcept nogil:
+    """The affine map and the operations, on this thread's blocks."""
+    cdef Stage* stage = &plan.stage[number]
+    cdef Stage* before = &plan.stage[number - 1] if number else stage
+    cdef Block block
+    cdef real* x = <real*>stage.out
+    cdef int piece, k
+    if stage.affine:
+        for piece in range(blocks(plan, stage)):
+            if piece % plan.threads != rank:
+                continue
+            block = block_of(plan, stage, piece, n)
+            if block.rows:
+                affine_block(
+                    stage_output(before, zero), before.stride, <real*>plan.params + stage.w,
+                    <real*>plan.params + stage.b, x, stage.stride, &block, before.width,
+                    stage.width
+                )
+    for k in range(stage.operations):
+        if stage.operation[k].code == OP_BATCHNORM:
+            batchnorm(plan, stage, &stage.operation[k], x, n, rank, turn[0])
+            turn[0] = 1 - turn[0]
+        else:
+            for piece in range(blocks(plan, stage)):
+                if piece % plan.threads != rank:
+                    continue
+                block = block_of(plan, stage, piece, n)
+                operate(plan, stage, &stage.operation[k], x, &block, step)
+        x = <real*>stage.operation[k].out
+
+
+cdef void batchnorm(
+    Plan* plan, Stage* stage, Operation* op, const real* x, Py_ssize_t n, int rank, int turn
+) noexcept nogil:
+    """Each block's moments; then all of them together, and the block's normal form."""
+    cdef Block block
+    cdef const real* params = <const real*>plan.params
+    cdef real* state = <real*>plan.state
+    cdef real* out = <real*>op.out
+    cdef double mean[TILE]
+    cdef double variance[TILE]
+    cdef double* part
+    cdef Py_ssize_t stride = stage.stride, at, tile, j
+    cdef int piece, other, width, i, parts = statistics_pieces(plan)
+    for piece in range(blocks(plan, stage)):
+        if piece % plan.threads != rank:
+            continue
+        block = block_of(plan, stage, piece, n)
+        part = moments_of(plan, turn, 0 if plan.by_columns else piece)
+        for tile in range(tiles(block.width)):
+            j = block.first + tile * TILE
+            column_moments(
+                x + block.row * stride + j, block.rows, stride, tile_width(tile, block.width),
+                part + j, part + plan.widest + j
+            )
+    meet(plan)
+    for piece in range(blocks(plan, stage)):
+        if piece % plan.threads != rank:
+            continue
+        block = block_of(plan, stage, piece, n)
+        at = 0 if plan.by_columns else piece * stride
+        for tile in range(tiles(block.width)):
+            j = block.first + tile * TILE
+            width = tile_width(tile, block.width)
+            memset(mean, 0, width * sizeof(double))
+            memset(variance, 0, width * sizeof(double))
+            for other in range(parts):
+                part = moments_of(plan, turn, other)
+                merge_moments(
+                    0 if plan.by_columns else piece_row(plan, other, n),
+                    n if plan.by_columns
+                    else piece_row(plan, other + 1, n) - piece_row(plan, other, n),
+                    part + j, part + plan.widest + j, mean, variance, width
+                )
+            for i in range(width):
+                variance[i] = variance[i] / n
+            if plan.by_columns or piece == 0:
+                batchnorm_running_tile(
+                    mean, variance, op.a, state + op.running_mean + j, state + op.running_var + j,
+                    width
+                )
+            batchnorm_scales_tile(
+                mean, variance, op.b, <real*>op.mean + at + j, <real*>op.inv_std + at + j, width
+            )
+            batchnorm_normalize_tile(
+                x + block.row * stride + j, params + op.gamma + j, params + op.beta + j,
+                <real*>op.mean + at + j, <real*>op.inv_std + at + j,
+                out + block.row * stride + j, block.rows, stride, width
+            )
+
+
+cdef inline void operate(
+    Plan* plan, Stage* stage, Operation* op, const real* x, Block* block, uint64_t step
+) noexcept nogil:
+    """An operation whose rows have nothing to do with each other, in training mode."""
+    cdef Py_ssize_t stride = stage.stride, i, tile, j
+    cdef Py_ssize_t at = block.row * stride + block.first
+    cdef real* out = <real*>op.out + at
+    cdef const real* params = <const real*>plan.params
+    cdef const real* state = <const real*>plan.state
+    cdef uint64_t key
+    if op.code == OP_BATCHNORM_FROZEN:
+        for tile in range(tiles(block.width)):
+            j = block.first + tile * TILE
+            batchnorm_inference_forward_tile(
+                x + block.row * stride + j, params + op.gamma + j, params + op.beta + j,
+                state + op.running_mean + j, state + op.running_var + j, op.b,
+                <real*>op.out + block.row * stride + j, block.rows, stride,
+                tile_width(tile, block.width)
+            )
+        return
+    if not op.in_place:
+        for i in range(block.rows):
+            memcpy(out + i * stride, x + at + i * stride, block.span * sizeof(real))
+    if op.code == OP_DROPOUT:
+        key = dropout_key(plan.seed, step, op.layer)
+        for i in range(block.rows):
+            dropout_forward_span(
+                out + i * stride, <uint32_t>(op.a * 4294967296.0), <real>op.b, key,
+                (block.row + i) * stage.width + block.first, op.mask + at + i * stride,
+                out + i * stride, block.span
+            )
+    elif block.span == stride:
+        activate(op, out, block.rows * stride)
+    else:
+        for i in range(block.rows):
+            activate(op, out + i * stride, block.span)
+
+
+cdef inline void activate(Operation* op, real* y, Py_ssize_t n) noexcept nogil:
+    """In place: the compiler need not ask whether the two overlap."""
+    if op.code == OP_RELU:
+        relu_forward_span(y, y, n)
+    elif op.code == OP_LEAKY_RELU:
+        leaky_relu_forward_span(y, <real>op.a, y, n)
+    elif op.code == OP_SIGMOID:
+        sigmoid_forward_span(y, y, n)
+    elif op.code == OP_TANH:
+        tanh_forward_span(y, y, n)
+    else:
+        elu_forward_span(y, <real>op.a, y, n)
+
+
+# --------------------------------------------------------------------------------------------------
+# Loss: pieces of rows
+# --------------------------------------------------------------------------------------------------
+
+
+cdef inline Py_ssize_t row_argmax(const real* x, Py_ssize_t n) noexcept nogil:
+    """The first largest, or the first NaN, as `numpy.argmax`."""
+    cdef Py_ssize_t j, best = 0
+    for j in range(n):
+        if x[j] != x[j]:
+            return j
+        if x[j] > x[best]:
+            best = j
+    return best
+
+
+cdef void measure_loss(Plan* plan, Py_ssize_t n, int rank, real zero) noexcept nogil:
+    cdef Stage* last = &plan.stage[plan.stages - 1]
+    cdef Py_ssize_t c = last.width, i, at, rows, hits
+    cdef real* out = stage_output(last, zero)
+    cdef real* dout = <real*>last.gradient
+    cdef real* targets = <real*>plan.batch_targets
+    cdef real* weights
+    cdef double share = 1.0 / n, loss
+    cdef int piece
+    for piece in range(plan.row_pieces):
+        if piece % plan.threads != rank:
+            continue
+        at = piece_row(plan, piece, n)
+        rows = piece_row(plan, piece + 1, n) - at
+        weights = NULL if plan.source.weights == NULL else <real*>plan.batch_weights + at
+        if plan.loss == LOSS_CLASSES:
+            loss = softmax_cross_entropy_rows(
+                out + at * c, plan.batch_labels + at, weights, share, <real*>plan.probs + at * c,
+                dout + at * c, rows, c
+            )
+        elif plan.loss == LOSS_SOFT:
+            loss = softmax_cross_entropy_soft_rows(
+                out + at * c, targets + at * c, weights, share, <real*>plan.probs + at * c,
+                dout + at * c, rows, c
+            )
+        elif plan.loss == LOSS_MEAN_SQUARED:
+            loss = squared_error_rows(
+                out + at * c, targets + at * c, weights, share, 2.0 / c, dout + at * c, rows, c
+            ) / c
+        else:
+            loss = 0.5 * squared_error_rows(
+                out + at * c, targets + at * c, weights, share, 1.0, dout + at * c, rows, c
+            )
+        hits = 0
+        if plan.loss == LOSS_CLASSES:
+            for i in range(at, at + rows):
+                hits += row_argmax(out + i * c, c) == plan.batch_labels[i]
+        else:
+            for i in range(at, at + rows):
+                hits += row_argmax(out + i * c, c) == row_argmax(targets + i * c, c)
+        plan.piece_losses[piece] = loss
+        plan.piece_hits[piece] = hits
+
+
+cdef void settle_loss(Plan* plan, Py_ssize_t batch, Py_ssize_t n) noexcept nogil:
+    """Add the pieces' sums, in their order; notice a loss that is not finite."""
+    cdef double loss = 0
+    cdef int64_t hits = 0
+    cdef int piece
+    for piece in range(plan.row_pieces):
+        loss += plan.piece_losses[piece]
+        hits += plan.piece_hits[piece]
+    plan.losses[batch] = loss / n
+    plan.hits[batch] = hits
+    if not isfinite(loss):
+        plan.diverged = True
+
+
+# --------------------------------------------------------------------------------------------------
+# Updates
+# --------------------------------------------------------------------------------------------------
+
+
+cdef void update_span(
+    Plan* plan, Py_ssize_t at, Py_ssize_t n, double lr, uint64_t t, real zero
+) noexcept nogil:
+    """The optimizer's rule on parameters ``at`` to ``at + n``; t counts from 1."""
+    cdef Rule* rule = &plan.rule
+    cdef double* number = rule.numbers
+    cdef real* p = <real*>plan.params + at
+    cdef const real* g = <const real*>plan.grads + at
+    cdef real* s = <real*>plan.averages[0] + at
+    cdef real* d = <real*>plan.averages[1] + at
+    cdef real rate = <real>lr
+    cdef real a = <real>number[0], b = <real>number[1], c = <real>number[2]
+    cdef real rest_a = <real>(1.0 - number[0]), rest_b = <real>(1.0 - number[1])
+    cdef double step_size, root, rho, rho_inf, power
+    if rule.code == RULE_SGD:
+        sgd_span(p, g, rate, n)
+    elif rule.code == RULE_MOMENTUM:
+        momentum_span(p, g, s, rate, a, n)
+    elif rule.code == RULE_NESTEROV:
+        nesterov_span(p, g, s, rate, a, n)
+    elif rule.code == RULE_ADAGRAD:
+        adagrad_span(p, g, s, rate, a, n)
+    elif rule.code == RULE_RMSPROP:
+        rmsprop_span(p, g, s, rate, a, rest_a, b, n)
+    elif rule.code == RULE_ADADELTA:
+        adadelta_span(p, g, s, d, rate, a, rest_a, b, n)
+    else:
+        step_size = lr / (1.0 - pow(number[0], <double>t))
+        power = pow(number[1], <double>t)
+        if rule.code == RULE_RADAM:
+            rho_inf = 2.0 / (1.0 - number[1]) - 1.0
+            rho = rho_inf - 2.0 * t * power / (1.0 - power)
+            if rho <= 5.0:
+                moments_span(p, g, s, d, <real>step_size, a, rest_a, b, rest_b, n)
+                return
+            step_size *= sqrt(1.0 - power) * sqrt(
+                (rho - 4.0) * (rho - 2.0) * rho_inf / ((rho_inf - 4.0) * (rho_inf - 2.0) * rho)
+            )
+            root = 1.0
+        else:
+            root = 1.0 / sqrt(1.0 - power)
+        adam_span(
+            p, g, s, d, <real>(1.0 - lr * number[3] if rule.code == RULE_ADAMW else 1.0),
+            <real>step_size, a, rest_a, b, rest_b, <real>root, c, n
+        )
+
+
+# --------------------------------------------------------------------------------------------------
+# Backward
+# --------------------------------------------------------------------------------------------------
+
+
+cdef void backward_operations(
+    Plan* plan, int number, Py_ssize_t n, int rank, int* turn, real zero
+) noexcept nogil:
+    """Through a stage's operations, last to first, in its gradient's place, on this thread's blocks."""
+    cdef Stage* stage = &plan.stage[number]
+    cdef Operation* op
+    cdef Block block
+    cdef const real* x
+    cdef int k, piece
+    for k in range(stage.operations - 1, -1, -1):
+        op = &stage.operation[k]
+        x = <real*>stage.operation[k - 1].out if k else <real*>stage.out
+        if op.code == OP_BATCHNORM:
+            batchnorm_backward(plan, stage, op, x, n, rank, turn[0])
+            turn[0] = 1 - turn[0]
+        else:
+            for piece in range(blocks(plan, stage)):
+                if piece % plan.threads != rank:
+                    continue
+                block = block_of(plan, stage, piece, n)
+                operate_backward(plan, stage, op, x, &block)
+
+
+cdef void batchnorm_backward(
+    Plan* plan, Stage* stage, Operation* op, const real* x, Py_ssize_t n, int rank, int turn
+) noexcept nogil:
+    """Each block's sums; then all of them together, and the block's gradient."""
+    cdef Block block
+    cdef const real* params = <const real*>plan.params
+    cdef real* grads = <real*>plan.grads
+    cdef real* gradient = <real*>stage.gradient
+    cdef double sums[TILE]
+    cdef double products[TILE]
+    cdef double* part
+    cdef Py_ssize_t stride = stage.stride, at, tile, j
+    cdef int piece, other, width, i, parts = statistics_pieces(plan)
+    for piece in range(blocks(plan, stage)):
+        if piece % plan.threads != rank:
+            continue
+        block = block_of(plan, stage, piece, n)
+        part = moments_of(plan, turn, 0 if plan.by_columns else piece)
+        at = 0 if plan.by_columns else piece * stride
+        for tile in range(tiles(block.width)):
+            j = block.first + tile * TILE
+            batchnorm_sums_tile(
+                gradient + block.row * stride + j, x + block.row * stride + j,
+                <real*>op.mean + at + j, <real*>op.inv_std + at + j, block.rows, stride,
+                tile_width(tile, block.width), part + j, part + plan.widest + j
+            )
+    meet(plan)
+    for piece in range(blocks(plan, stage)):
+        if piece % plan.threads != rank:
+            continue
+        block = block_of(plan, stage, piece, n)
+        at = 0 if plan.by_columns else piece * stride
+        for tile in range(tiles(block.width)):
+            j = block.first + tile * TILE
+            width = tile_width(tile, block.width)
+            memset(sums, 0, width * sizeof(double))
+            memset(products, 0, width * sizeof(double))
+            for other in range(parts):
+                part = moments_of(plan, turn, other)
+                for i in range(width):
+                    sums[i] += part[j + i]
+                    products[i] += part[plan.widest + j + i]
+            if plan.by_columns or piece == 0:
+                for i in range(width):
+                    grads[op.beta + j + i] = <real>sums[i]
+                    grads[op.gamma + j + i] = <real>products[i]
+            batchnorm_input_gradient_tile(
+                gradient + block.row * stride + j, x + block.row * stride + j, params + op.gamma + j,
+                <real*>op.mean + at + j, <real*>op.inv_std + at + j, sums, products, n,
+                gradient + block.row * stride + j, block.rows, stride, width
+            )
+
+
+cdef inline void operate_backward(
+    Plan* plan, Stage* stage, Operation* op, const real* x, Block* block
+) noexcept nogil:
+    cdef Py_ssize_t stride = stage.stride, i, tile, j
+    cdef Py_ssize_t at = block.row * stride + block.first
+    cdef real* g = <real*>stage.gradient + at
+    cdef const real* out = <const real*>op.out + at
+    cdef const real* params = <const real*>plan.params
+    cdef const real* state = <const real*>plan.state
+    if op.code == OP_BATCHNORM_FROZEN:
+        for tile in range(tiles(block.width)):
+            j = block.first + tile * TILE
+            batchnorm_inference_backward_tile(
+                <real*>stage.gradient + block.row * stride + j, params + op.gamma + j,
+                state + op.running_var + j, op.b, <real*>stage.gradient + block.row * stride + j,
+                block.rows, stride, tile_width(tile, block.width)
+            )
+    elif block.span == stride:
+        differentiate(op, g, x + at, out, op.mask + at, block.rows * stride)
+    else:
+        for i in range(block.rows):
+            differentiate(
+                op, g + i * stride, x + at + i * stride, out + i * stride,
+                op.mask + at + i * stride, block.span
+            )
+
+
+cdef inline void differentiate(
+    Operation* op, real* g, const real* x, const real* out, const uint8_t* mask, Py_ssize_t n
+) noexcept nogil:
+    """From the gradient of an operation's output to that of its input, in place."""
+    if op.code == OP_DROPOUT:
+        dropout_backward_span(g, mask, <real>op.b, g, n)
+    elif op.code == OP_RELU:
+        relu_backward_span(g, out, g, n)
+    elif op.code == OP_LEAKY_RELU:
+        leaky_relu_backward_span(g, x, <real>op.a, g, n)
+    elif op.code == OP_SIGMOID:
+        sigmoid_backward_span(g, out, g, n)
+    elif op.code == OP_TANH:
+        tanh_backward_span(g, out, g, n)
+    else:
+        elu_backward_span(g, out, <real>op.a, g, n)
+
+
+cdef void input_gradient(
+    Plan* plan, int number, Py_ssize_t n, int rank, real zero
+) noexcept nogil:
+    """dx = dout @ w.T: of the stage before, on its blocks."""
+    cdef Stage* stage = &plan.stage[number]
+    cdef Stage* before = &plan.stage[number - 1]
+    cdef Block block
+    cdef int piece
+    for piece in range(blocks(plan, before)):
+        if piece % plan.threads != rank:
+            continue
+        block = block_of(plan, before, piece, n)
+        if block.rows:
+            multiply_by_transposed(
+                block.rows, stage.width, block.width,
+                <real*>stage.gradient + block.row * stage.stride, stage.stride,
+                <real*>plan.params + stage.w + block.first * stage.width, stage.width,
+                <real*>before.gradient + block.row * before.stride + block.first, before.stride
+            )
+
+
+# --------------------------------------------------------------------------------------------------
+# Gradients of parameters, and their updates
+# --------------------------------------------------------------------------------------------------
+
+
+cdef void penalize(
+    Plan* plan, Stage* stage, Py_ssize_t at, Py_ssize_t n, double* value, real zero
+) noexcept nogil:
+    """Penalty of weights ``at`` to ``at + n``; its gradient is added, before the update."""
+    cdef const real* w = <const real*>plan.params + at
+    cdef real* dw = <real*>plan.grads + at
+    value[0] = 0
+    if stage.l1 > 0:
+        value[0] += stage.l1 * sum_absolutes(w, n)
+        if stage.trained:
+            l1_gradient_span(w, <real>stage.l1, dw, n)
+    if stage.l2 > 0:
+        value[0] += 0.5 * stage.l2 * sum_squares(w, n)
+        if stage.trained:
+            l2_gradient_span(w, <real>stage.l2, dw, n)
+
+
+cdef void learn_weights(
+    Plan* plan, int number, Py_ssize_t n, int rank, double lr, uint64_t t, real zero
+) noexcept nogil:
+    """dw = x.T @ dout, penalty and update, on this thread's slices of the weights' rows."""
+    cdef Stage* stage = &plan.stage[number]
+    cdef Stage* before = &plan.stage[number - 1]
+    cdef const real* x = stage_output(before, zero)
+    cdef Py_ssize_t m = stage.width, first, height, at
+    cdef int piece
+    for piece in range(stage.slices):
+        if piece % plan.threads != rank:
+            continue
+        first = stage.slice[piece]
+        height = stage.slice[piece + 1] - first
+        at = stage.w + first * m
+        if stage.trained:
+            multiply_transposed(
+                height, n, m, x + first, before.stride, <real*>stage.gradient, stage.stride,
+                <real*>plan.grads + at, m
+            )
+        penalize(
+            plan, stage, at, height * m, &plan.penalties[number * MAX_PIECES + piece], zero
+        )
+        if stage.trained:
+            update_span(plan, at, height * m, lr, t, zero)
+
+
+cdef void learn_columns(
+    Plan* plan, int number, Py_ssize_t n, Py_ssize_t first, Py_ssize_t width, double lr,
+    uint64_t t, real zero
+) noexcept nogil:
+    """The parameters that belong to columns: the bias, and BatchNorm's gamma and beta."""
+    cdef Stage* stage = &plan.stage[number]
+    cdef Operation* op
+    cdef const real* dout = <real*>stage.gradient
+    cdef real* db = <real*>plan.grads + stage.b
+    cdef double sums[TILE]
+    cdef Py_ssize_t tile, j
+    cdef int k, i
+    for k in range(stage.operations):
+        op = &stage.operation[k]
+        if op.code == OP_BATCHNORM:
+            update_span(plan, op.gamma + first, width, lr, t, zero)
+            update_span(plan, op.beta + first, width, lr, t, zero)
+    if stage.affine and stage.trained:
+        for tile in range(tiles(width)):
+            j = first + tile * TILE
+            tile_sums(dout + j, n, stage.stride, tile_width(tile, width), sums)
+            for i in range(tile_width(tile, width)):
+                db[j + i] = <real>sums[i]
+        update_span(plan, stage.b + first, width, lr, t, zero)
+
+
+# --------------------------------------------------------------------------------------------------
+# Steps
+# --------------------------------------------------------------------------------------------------
+
+
+cdef void settle_penalty(Plan* plan, Py_ssize_t batch) noexcept nogil:
+    cdef double penalty = 0
+    cdef int number, piece
+    for number in range(1, plan.stages):
+        for piece in range(plan.stage[number].slices):
+            penalty += plan.penalties[number * MAX_PIECES + piece]
+    plan.losses[batch] += penalty
+    if not isfinite(penalty):
+        plan.diverged = True
+
+
+cdef inline void decide(Plan* plan, Py_ssize_t batch) noexcept nogil:
+    """Whether to go on, before the barrier behind which all threads read it."""
+    # The sums of the other threads' pieces are complete behind the barrier only: a penalty that is
+    # not finite stops the run one step later.
+    plan.done = batch + 1
+    plan.stop = plan.diverged or batch + 1 == plan.last or fastnn_seconds() > plan.deadline
+
+
+cdef void step_by_rows(
+    Plan* plan, Py_ssize_t batch, Py_ssize_t start, Py_ssize_t n, int rank, double lr,
+    uint64_t step, uint64_t t, real zero
+) noexcept nogil:
+    cdef int number, turn = 0, last = plan.stages - 1
+    gather(plan, start, n, rank, zero)
+    for number in range(plan.stages):
+        forward_stage(plan, number, n, rank, step, &turn, zero)
+    measure_loss(plan, n, rank, zero)
+    for number in range(last, -1, -1):
+        if plan.stage[number].reached:
+            backward_operations(plan, number, n, rank, &turn, zero)
+        if plan.stage[number].passes:
+            input_gradient(plan, number, n, rank, zero)
+    fastnn_wait(&plan.barrier, plan.threads)
+    for number in range(last, -1, -1):
+        if number:
+            learn_weights(plan, number, n, rank, lr, t, zero)
+        # To every thread its share of the stages.
+        if plan.stage[number].reached and number % plan.threads == rank:
+            learn_columns(plan, number, n, 0, plan.stage[number].width, lr, t, zero)
+    if rank == 0:
+        settle_loss(plan, batch, n)
+        decide(plan, batch)
+    fastnn_wait(&plan.barrier, plan.threads)
+
+
+cdef void step_by_columns(
+    Plan* plan, Py_ssize_t batch, Py_ssize_t start, Py_ssize_t n, int rank, double lr,
+    uint64_t step, uint64_t t, real zero
+) noexcept nogil:
+    cdef Stage* stage
+    cdef int number, piece, turn = 0, last = plan.stages - 1
+    gather(plan, start, n, rank, zero)
+    fastnn_wait(&plan.barrier, plan.threads)
+    for number in range(plan.stages):
+        if number or plan.stage[0].operations:
+            forward_stage(plan, number, n, rank, step, &turn, zero)
+            fastnn_wait(&plan.barrier, plan.threads)
+    measure_loss(plan, n, rank, zero)
+    fastnn_wait(&plan.barrier, plan.threads)
+    if rank == 0:
+        settle_loss(plan, batch, n)
+    for number in range(last, -1, -1):
+        stage = &plan.stage[number]
+        if stage.reached:
+            # The columns whose gradient this thread has just computed.
+            backward_operations(plan, number, n, rank, &turn, zero)
+            for piece in range(stage.columns):
+                if piece % plan.threads != rank:
+                    continue
+                learn_columns(
+                    plan, number, n, stage.column[piece],
+                    stage.column[piece + 1] - stage.column[piece], lr, t, zero
+                )
+        if number == 0:
+            break
+        fastnn_wait(&plan.barrier, plan.threads)
+        if stage.passes:
+            input_gradient(plan, number, n, rank, zero)
+        # The slices are the columns of the stage before: nobody else reads these weights.
+        learn_weights(plan, number, n, rank, lr, t, zero)
+    if rank == 0:
+        decide(plan, batch)
+    fastnn_wait(&plan.barrier, plan.threads)
+
+
+cdef void train_steps(Plan* plan, int rank, real zero) noexcept nogil:
+    """One thread's share of the steps from ``first`` on, until ``last`` or the deadline."""
+    cdef Py_ssize_t batch = plan.first, start, n
+    cdef uint64_t step = plan.model_step, t = plan.update_step
+    while True:
+        start = plan.batch_bounds[batch]
+        n = plan.batch_bounds[batch + 1] - start
+        t += 1
+        if plan.by_columns:
+            step_by_columns(plan, batch, start, n, rank, plan.rates[batch], step, t, zero)
+        else:
+            step_by_rows(plan, batch, start, n, rank, plan.rates[batch], step, t, zero)
+        if rank == 0:
+            settle_penalty(plan, batch)
+        if plan.stop:
+            return
+        batch += 1
+        step += 1
+
+
+cdef void* train_thread(void* argument) noexcept nogil:
+    cdef Task* task = <Task*>argument
+    if task.plan.type_num == cnp.NPY_FLOAT32:
+        train_steps(task.plan, task.rank, <float>0)
+    else:
+        train_steps(task.plan, task.rank, <double>0)
+    return NULL
