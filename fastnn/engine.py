@@ -391,7 +391,7 @@ class NativeEngine(EagerEngine):
         return results
 
     def _lowered(self, soft_targets: bool, rows: int) -> Any:
-        """The program; the one before, unless layers have been frozen since, or settings changed."""
+        """The program; the one before, unless layers were frozen since, or settings changed."""
         description = describe_training(
             self.model, self.loss, self.optimizer, self.regularizer, soft_targets, rows
         )

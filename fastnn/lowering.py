@@ -78,7 +78,7 @@ METRICS: dict[str, Metric] = {"accuracy": accuracy}
 PIECE_WORK = 1_000_000
 MAX_PIECES = 16
 # Rows of the smallest piece: with fewer, more time goes into reading weights than into using them.
-PIECE_ROWS = 32
+PIECE_ROWS = 48
 # Bytes of the largest weights up to which every thread may read them all: what fits beside its data
 # in its own cache.
 SHARED_WEIGHTS = 1 << 20
@@ -272,6 +272,6 @@ def _bounds(width: int, work: int, per_line: int) -> list[int]:
 
 
 def _even_bounds(width: int, pieces: int, step: int = 2) -> list[int]:
-    """Where so many pieces begin and end, in multiples of a step; fewer where there are few steps."""
+    """Where so many pieces begin and end, in multiples of a step; fewer if steps are few."""
     inner = {round(width * piece / pieces / step) * step for piece in range(1, pieces)}
     return sorted({0, width} | {bound for bound in inner if bound < width})

@@ -469,7 +469,7 @@ cdef inline void column_moments(
     cdef double sums[TILE]
     cdef real centre[TILE]
     cdef real part, deviation
-    cdef double error
+    cdef double error, overflow = 0
     cdef Py_ssize_t i, at
     cdef int j, k
     tile_sums(x, n, stride, width, sums)
@@ -493,6 +493,14 @@ cdef inline void column_moments(
         # The deviations were from the mean as the data's type has it.
         error = mean[j] - <double>centre[j]
         squares[j] = sums[j] - n * error * error
+        overflow += squares[j] - squares[j]  # NaN from the first that is not finite
+    if real is float and overflow != 0.0:
+        # Squares beyond float32, of values beyond 1e19.
+        memset(squares, 0, width * sizeof(double))
+        for i in range(n):
+            for j in range(width):
+                error = <double>x[i * stride + j] - mean[j]
+                squares[j] += error * error
 
 
 cdef inline void merge_moments(

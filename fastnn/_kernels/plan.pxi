@@ -37,6 +37,11 @@ cdef extern from *:
         }
     }
 
+    static inline void fastnn_prefetch(const char *start, Py_ssize_t bytes) {
+        Py_ssize_t i;
+        for (i = 0; i < bytes; i += 64) __builtin_prefetch(start + i, 0, 2);
+    }
+
     /* A door that opens once. */
     static inline void fastnn_open(int *door) { __atomic_store_n(door, 1, __ATOMIC_RELEASE); }
     static inline void fastnn_await(int *door) {
@@ -58,6 +63,7 @@ cdef extern from *:
     ctypedef struct pthread_t:
         pass
     void fastnn_wait(fastnn_barrier*, int) noexcept nogil
+    void fastnn_prefetch(const char*, Py_ssize_t) noexcept nogil
     void fastnn_open(int*) noexcept nogil
     void fastnn_await(int*) noexcept nogil
     double fastnn_seconds() noexcept nogil
