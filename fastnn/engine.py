@@ -192,13 +192,13 @@ class EagerEngine:
     def update(self, lr: float) -> None:
         """One step of the optimizer along ``model.grads``."""
         self.step_count += 1
-        for span in self.model.trainable_spans():
+        for span, scale in self.model.rated_spans():
             self.optimizer.update(
                 self.kernels,
                 self.model.flat_params[span],
                 self.model.flat_grads[span],
                 {name: average[span] for name, average in self.averages.items()},
-                lr,
+                lr * scale,
                 self.step_count,
             )
         self.model.step += 1
@@ -357,6 +357,9 @@ class NativeEngine(EagerEngine):
 
     def train_epoch(self, epoch: Epoch) -> dict[str, float]:
         """As `EagerEngine.train_epoch`, in runs of many steps."""
+        if any(scale != 1 for _, scale in self.model.rated_spans()):
+            # Set since this engine was chosen; the program has one rate for all parameters.
+            return super().train_epoch(epoch)
         examples, batches = epoch.examples, epoch.batches
         program = self._lowered(
             soft_targets=examples.targets.ndim == 2,

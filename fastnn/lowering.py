@@ -114,6 +114,9 @@ def training_obstacle(
     for penalty in (regularizer, *(layer.regularizer for layer in model.layers)):
         if penalty is not None and type(penalty) not in PENALTIES:
             return f"regularizer {type(penalty).__name__} has no native form"
+    for layer in model.layers:
+        if layer.lr_scale != 1 and layer.param_names and layer.trainable:
+            return f"the lr_scale of {layer.name}, {layer.lr_scale:g}, has no native form"
     for name, metric in metrics.items():
         if METRICS.get(name) is not metric:
             return f"metric {name!r} has no native form"

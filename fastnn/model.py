@@ -18,6 +18,7 @@ from fastnn.checks import (
     generator,
     positive_int,
     real_dtype,
+    real_in,
     real_rows,
     sequence,
     source_rows,
@@ -165,16 +166,26 @@ class Sequential:
         return self._grads.flat
 
     def trainable_spans(self) -> list[slice]:
-        """Slices of `flat_params` that are trained: one, unless layers are frozen."""
-        spans: list[slice] = []
+        """Slices of `flat_params` that are trained: the spans of `rated_spans`."""
+        return [span for span, _ in self.rated_spans()]
+
+    def rated_spans(self) -> list[tuple[slice, float]]:
+        """Slices of `flat_params` that are trained, each with the `lr_scale` of its layers.
+
+        One slice, unless layers are frozen or have a scale of their own.
+        """
+        spans: list[tuple[slice, float]] = []
         for layer in self.layers:
             own = [self._params.spans[f"{layer.name}.{key}"] for key in layer.param_names]
             if not own or not layer.trainable:
                 continue
-            if spans and not self._params_between(spans[-1].stop, own[0].start):
-                spans[-1] = slice(spans[-1].start, own[-1].stop)
-            else:
-                spans.append(slice(own[0].start, own[-1].stop))
+            start, scale = own[0].start, layer.lr_scale
+            if spans and spans[-1][1] == scale:
+                before = spans[-1][0]
+                if not self._params_between(before.stop, start):
+                    start = before.start
+                    spans.pop()
+            spans.append((slice(start, own[-1].stop), scale))
         return spans
 
     def offset(self, name: str) -> int:
@@ -210,6 +221,182 @@ class Sequential:
                 )
         for name, view in own.items():
             view[...] = arrays[name]
+
+    # -- transfer learning -------------------------------------------------------------------------
+
+    def freeze(self, until: int | str | Layer | None = None) -> None:
+        """Freeze the layers up to and including one: they keep their numbers, at no cost.
+
+        No gradient is computed for them, nor below the first layer that is trained; a frozen
+        BatchNorm runs in inference mode and its running averages stay. The layers above are left
+        as they are.
+
+        Parameters
+        ----------
+        until : int, str or Layer, optional
+            The last to freeze: its index (-2 is the last but one), its name, or itself; by default
+            the last of the model.
+
+        Raises
+        ------
+        TypeError, ValueError
+            No such layer; nothing is changed.
+        """
+        for layer in self._range(None, until):
+            layer.trainable = False
+
+    def unfreeze(
+        self,
+        since: int | str | Layer | None = None,
+        until: int | str | Layer | None = None,
+        lr_scale: float | None = None,
+    ) -> None:
+        """Let the layers from one to another, both included, train again.
+
+        Parameters
+        ----------
+        since, until : int, str or Layer, optional
+            As in `freeze`; by default the first and the last of the model.
+        lr_scale : float, optional
+            Factor on the learning rate for these layers from now on; by default they keep theirs.
+
+        Raises
+        ------
+        TypeError, ValueError
+            No such layer, or ``since`` comes after ``until``; a scale below 0. Nothing is changed.
+
+        Examples
+        --------
+        The body rests while a new head is trained; then its last layer follows, ten times slower:
+
+        >>> import fastnn as fnn
+        >>> body = fnn.mlp(64, [50, 50], 10, rng=0)
+        >>> model = body.replace_head(5, rng=0)
+        >>> model.freeze(until=-2)
+        >>> model.unfreeze(since="affine2", until=-2, lr_scale=0.1)
+        >>> [(layer.name, layer.lr_scale) for layer in model.layers if layer.trainable]
+        [('affine2', 0.1), ('relu2', 0.1), ('affine3', 1.0)]
+        """
+        layers = self._range(since, until)
+        scale = None if lr_scale is None else real_in("lr_scale", lr_scale, 0)
+        for layer in layers:
+            layer.trainable = True
+            if scale is not None:
+                layer.lr_scale = scale
+
+    def replace_head(
+        self,
+        head: int | Sequence[Layer],
+        since: int | str | Layer | None = None,
+        rng: Rng = None,
+    ) -> "Sequential":
+        """A new model: copies of this one's layers, and a new head in place of the last ones.
+
+        The body brings its weights, its running averages, and what is frozen. Nothing is shared:
+        training the new model leaves this one as it is.
+
+        Parameters
+        ----------
+        head : int or sequence of Layer
+            Outputs of a new ``Affine`` layer, or the new layers.
+        since : int, str or Layer, optional
+            The first layer to leave out, as in `freeze`; by default the last Affine.
+        rng : int or numpy.random.Generator, optional
+            Draws the head's weights, and seeds the masks of the new model.
+
+        Returns
+        -------
+        Sequential
+            Of the same dtype and backend, at step 0.
+
+        Raises
+        ------
+        TypeError, ValueError
+            No such layer, none before it, or a head that cannot be.
+        """
+        if since is None:
+            affine = [layer for layer in self.layers if isinstance(layer, Affine)]
+            if not affine:
+                raise ValueError("the model has no Affine layer: say since which layer to replace")
+            since = affine[-1]
+        body = self.layers[: self._index("since", since)]
+        if isinstance(head, Sequence) and not isinstance(head, str):
+            new = list(head)
+        else:
+            new = [Affine(positive_int("head", head))]
+        return Sequential.from_layers(
+            [*body, *new], self.input_shape, rng, self.dtype, self.backend.name
+        )
+
+    @classmethod
+    def from_layers(
+        cls,
+        layers: Sequence[Layer],
+        input_shape: int | Sequence[int],
+        rng: Rng = None,
+        dtype: Any = "float32",
+        backend: str | None = None,
+    ) -> "Sequential":
+        """A new model of copies of layers that stand in models already, and of new layers.
+
+        Copies bring along their weights and state, ``trainable`` and ``lr_scale``.
+
+        Parameters
+        ----------
+        layers : sequence of Layer
+            In their new order; a layer of a model is copied, any other is taken as it is.
+        input_shape, rng, dtype, backend
+            As in `Sequential`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `Sequential`; or a layer would get another number of features than it has weights
+            for.
+        """
+        sources = sequence("layers", layers, "layers, such as Affine(100)")
+        model = cls([_unbound(layer) for layer in sources], input_shape, rng, dtype, backend)
+        for source, layer in zip(sources, model.layers, strict=True):
+            if source is layer:
+                continue
+            if source.n_in != layer.n_in:
+                raise ValueError(
+                    f"layers do not fit: {source!r} was trained on {source.n_in} features and "
+                    f"would get {layer.n_in} as {layer.name}"
+                )
+            layer.trainable, layer.lr_scale = source.trainable, source.lr_scale
+            for key in source.param_names + source.state_names:
+                getattr(layer, key)[...] = getattr(source, key)
+        return model
+
+    def _range(
+        self, since: int | str | Layer | None, until: int | str | Layer | None
+    ) -> list[Layer]:
+        """The layers from one to another, both included."""
+        first = 0 if since is None else self._index("since", since)
+        last = len(self.layers) - 1 if until is None else self._index("until", until)
+        if first > last:
+            raise ValueError(
+                f"since must not come after until; got {self.layers[first].name} and "
+                f"{self.layers[last].name}"
+            )
+        return self.layers[first : last + 1]
+
+    def _index(self, argument: str, layer: int | str | Layer) -> int:
+        """Where a layer stands that is given by its index, its name or itself."""
+        if isinstance(layer, (int, np.integer)) and not isinstance(layer, bool):
+            if not -len(self.layers) <= layer < len(self.layers):
+                raise ValueError(
+                    f"{argument} must be the index of one of {len(self.layers)} layers; got {layer}"
+                )
+            return int(layer) % len(self.layers)
+        if not isinstance(layer, (str, Layer)):
+            raise TypeError(f"{argument} must be a layer, its name or its index; got {layer!r}")
+        for own in self.layers:
+            if own is layer or own.name == layer:
+                return own.index
+        names = ", ".join(own.name for own in self.layers)
+        raise ValueError(f"{argument} must be one of the model's layers, {names}; got {layer!r}")
 
     # -- running -----------------------------------------------------------------------------------
 
@@ -290,9 +477,7 @@ class Sequential:
         if self._program is None and lowering.obstacle(self) is None:
             self._program = lowering.inference_program(self)
         if self._program is None:
-            for start in range(0, len(rows), CHUNK):
-                chunk = as_real(rows[start : start + CHUNK], self.dtype)
-                out[start : start + CHUNK] = self.forward_rows(chunk)
+            self._run(self.layers, rows, out)
         elif len(rows) < CHUNK:
             self._program.predict(rows, out, 1, UINT8_SCALE)
         else:
@@ -300,6 +485,47 @@ class Sequential:
             with limited(1, self.backend.kernels):
                 self._program.predict(rows, out, threads, UINT8_SCALE)
         return out
+
+    def activations(
+        self,
+        x: Any,
+        until: int | str | Layer | None = None,
+        since: int | str | Layer | None = None,
+    ) -> np.ndarray:
+        """Outputs of a layer in inference mode: the features that a trained body finds in x.
+
+        Parameters
+        ----------
+        x : array_like, (N, features) or (N, *input_shape)
+            What the layer ``since`` takes.
+        until : int, str or Layer, optional
+            Whose outputs, as in `freeze`; by default the last layer's.
+        since : int, str or Layer, optional
+            Where x comes in; by default the first layer.
+
+        Returns
+        -------
+        ndarray, (N, n_out of that layer)
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `forward`, and for layers as `unfreeze`.
+        """
+        layers = self._range(since, until)
+        shape = self.input_shape if layers[0].index == 0 else (layers[0].n_in,)
+        rows = source_rows("x", x, shape, self.dtype)
+        out = np.empty((len(rows), layers[-1].n_out), self.dtype)
+        self._run(layers, rows, out)
+        return out
+
+    def _run(self, layers: Sequence[Layer], rows: np.ndarray, out: np.ndarray) -> None:
+        """Pass rows through layers in inference mode, chunk by chunk."""
+        for start in range(0, len(rows), CHUNK):
+            chunk = as_real(rows[start : start + CHUNK], self.dtype)
+            for layer in layers:
+                chunk = layer.forward(chunk, train=False, step=self.step)
+            out[start : start + CHUNK] = chunk
 
     def predict_proba(self, x: Any) -> np.ndarray:
         """Class probabilities: softmax of `predict`; (N, n_out), each row with the sum 1."""
@@ -311,13 +537,12 @@ class Sequential:
     # -- description and files ---------------------------------------------------------------------
 
     def summary(self) -> Summary:
-        """A table of layers, output shapes and numbers of parameters."""
+        """A table of layers, output shapes and parameters: how many, and how they are trained."""
         rows = [("layer", "settings", "output", "parameters")]
         for layer in self.layers:
             count = sum(self.params[f"{layer.name}.{key}"].size for key in layer.param_names)
-            frozen = "" if layer.trainable or not count else " (frozen)"
-            settings = repr(layer)
-            rows.append((layer.name, settings, f"(N, {layer.n_out})", f"{count:,}{frozen}"))
+            note = _training_note(layer) if count else ""
+            rows.append((layer.name, repr(layer), f"(N, {layer.n_out})", f"{count:,}{note}"))
         widths = [max(len(row[column]) for row in rows) for column in range(4)]
         lines = [
             "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
@@ -325,9 +550,16 @@ class Sequential:
         ]
         lines.insert(1, "-" * max(map(len, lines)))
         total = sum(view.size for view in self.params.values())
+        trained = sum(
+            getattr(layer, key).size
+            for layer in self.layers
+            if layer.trainable
+            for key in layer.param_names
+        )
+        part = "" if trained == total else f" ({trained:,} trained)"
         shape = ", ".join(map(str, self.input_shape))
         lines.append(
-            f"input (N, {shape}); {total:,} parameters, {self.dtype}, "
+            f"input (N, {shape}); {total:,} parameters{part}, {self.dtype}, "
             f"{total * self.dtype.itemsize / 1e6:.2f} MB; backend {self.backend.name}"
         )
         return Summary("\n".join(lines))
@@ -338,6 +570,7 @@ class Sequential:
 
     def config(self) -> dict[str, Any]:
         """The architecture as JSON-able data."""
+        scales = [[layer.index, layer.lr_scale] for layer in self.layers if layer.lr_scale != 1]
         return {
             "model": "sequential",
             "input_shape": list(self.input_shape),
@@ -346,7 +579,7 @@ class Sequential:
             "step": self.step,
             "layers": [layer.config() for layer in self.layers],
             "frozen": [layer.index for layer in self.layers if not layer.trainable],
-        }
+        } | ({"lr_scales": scales} if scales else {})
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to one safetensors file; see `fastnn.load`.
@@ -411,6 +644,8 @@ class Sequential:
         for layer in self.layers:
             layer.seed = self.seed
             layer.trainable = layer.index not in config["frozen"]
+        for index, scale in config.get("lr_scales", ()):
+            self.layers[index].lr_scale = scale
 
     def __reduce__(self) -> tuple[Any, ...]:
         settings = [(type(layer), layer.settings()) for layer in self.layers]
@@ -486,6 +721,18 @@ def _check_description(config: Mapping[str, Any], arrays: Mapping[str, np.ndarra
         type(index) is int and 0 <= index < len(config["layers"]) for index in frozen
     ):
         raise ValueError(f"frozen must hold numbers of layers; got {frozen!r}")
+
+
+def _training_note(layer: Layer) -> str:
+    if not layer.trainable:
+        return " (frozen)"
+    return "" if layer.lr_scale == 1 else f" (lr x {layer.lr_scale:g})"
+
+
+def _unbound(layer: Any) -> Any:
+    """A layer without a model: the copy of one that has a model, or else the layer itself."""
+    bound = isinstance(layer, Layer) and hasattr(layer, "name")
+    return type(layer).from_settings(layer.settings()) if bound else layer
 
 
 def _rebuild(

@@ -561,7 +561,9 @@ def test_summary():
     assert lines[2].endswith("78,500 (frozen)")
     assert lines[3].endswith("200")
     assert lines[4].endswith("  0")
-    assert lines[-1] == ("input (N, 1, 28, 28); 79,710 parameters, float32, 0.32 MB; backend numpy")
+    assert lines[-1] == (
+        "input (N, 1, 28, 28); 79,710 parameters (1,210 trained), float32, 0.32 MB; backend numpy"
+    )
     assert all(line == line.rstrip() for line in lines)
 
 

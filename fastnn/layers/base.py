@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastnn.buffers import Workspace
+from fastnn.checks import real_in
 from fastnn.components import Component
 from fastnn.regularizers import Regularizer
 
@@ -38,6 +39,8 @@ class Layer(Component):
     ----------
     trainable : bool
         False freezes the layer: its parameters keep their values and cost no gradient.
+    lr_scale : float
+        Factor, at least 0, on the learning rate for this layer's parameters; 1 at first.
     name : str
         Unique in the model: the kind and a number, "affine1".
     n_in, n_out : int
@@ -48,6 +51,7 @@ class Layer(Component):
 
     weight_names: ClassVar[tuple[str, ...]] = ()  # the parameters that regularizers apply to
     trainable: bool = True
+    _lr_scale: float = 1.0
     regularizer: Regularizer | None = None
     name: str
     index: int
@@ -57,6 +61,14 @@ class Layer(Component):
     kernels: ModuleType
     seed: int
     _out: np.ndarray
+
+    @property
+    def lr_scale(self) -> float:
+        return self._lr_scale
+
+    @lr_scale.setter
+    def lr_scale(self, scale: float) -> None:
+        self._lr_scale = real_in("lr_scale", scale, 0)
 
     # -- what a layer declares ---------------------------------------------------------------------
 
