@@ -31,6 +31,7 @@ from fastnn.layers import (
     ReLU,
     Sigmoid,
     Tanh,
+    TiedAffine,
 )
 from fastnn.losses import Loss, MeanSquaredError, SoftmaxCrossEntropy, SumSquaredError
 from fastnn.model import Sequential
@@ -111,6 +112,7 @@ __all__ = [
     "StepDecay",
     "SumSquaredError",
     "Tanh",
+    "TiedAffine",
     "Trainer",
     "Uniform",
     "WarmUp",

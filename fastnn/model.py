@@ -97,7 +97,7 @@ class Sequential:
         self._program: Any = None
         self._check_layers()
         names = self._names()
-        widths = self._widths()
+        widths = _lay_out(self.layers, self.input_shape)
         self.output_size = widths[-1]
 
         draws = generator(rng)
@@ -440,6 +440,8 @@ class Sequential:
         for layer in reversed(self.layers[first:]):
             if gradient is not None:
                 gradient = layer.backward(gradient, input_gradient=layer.index > first)
+        for layer in self.layers[first:]:
+            layer.add_shared_gradients()
 
     def first_trained(self) -> int:
         """Index of the first layer with parameters to train: gradients end there."""
@@ -674,19 +676,22 @@ class Sequential:
             names.append(f"{layer.kind}{counts[layer.kind]}")
         return names
 
-    def _widths(self) -> list[int]:
-        """Features before each layer, and after the last."""
-        widths = [math.prod(self.input_shape)]
-        for layer in self.layers:
-            widths.append(layer.output_size(widths[-1]))
-        return widths
-
 
 def _shape(input_shape: int | Sequence[int]) -> tuple[int, ...]:
     sizes = input_shape if isinstance(input_shape, Sequence) else [input_shape]
     if not sizes:
         raise ValueError("input_shape must have at least one axis; got ()")
     return tuple(positive_int("input_shape", size) for size in sizes)
+
+
+def _lay_out(layers: Sequence[Layer], input_shape: tuple[int, ...]) -> list[int]:
+    """Link the layers; return the features before each, and after the last."""
+    widths = [math.prod(input_shape)]
+    for index, layer in enumerate(layers):
+        layer.n_in = widths[-1]
+        layer.link(layers[:index])
+        widths.append(layer.output_size(widths[-1]))
+    return widths
 
 
 def _under(name: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -696,12 +701,11 @@ def _under(name: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]
 
 
 def _array_sizes(config: Mapping[str, Any]) -> Iterator[int]:
-    width = math.prod(_shape(config["input_shape"]))
-    for settings in config["layers"]:
-        layer = from_config(settings, LAYERS, "layer")
+    layers = [from_config(settings, LAYERS, "layer") for settings in config["layers"]]
+    widths = _lay_out(layers, _shape(config["input_shape"]))
+    for layer, width in zip(layers, widths, strict=False):
         for shape in (layer.parameter_shapes(width) | layer.state_shapes(width)).values():
             yield math.prod(shape)
-        width = layer.output_size(width)
 
 
 def _check_description(config: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:

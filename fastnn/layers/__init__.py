@@ -5,8 +5,9 @@ from fastnn.layers.affine import Affine
 from fastnn.layers.base import Layer
 from fastnn.layers.batchnorm import BatchNorm
 from fastnn.layers.dropout import Dropout
+from fastnn.layers.tied import TiedAffine
 
-_ALL: tuple[type[Layer], ...] = (Affine, BatchNorm, Dropout, *ACTIVATIONS.values())
+_ALL: tuple[type[Layer], ...] = (Affine, BatchNorm, Dropout, TiedAffine, *ACTIVATIONS.values())
 LAYERS: dict[str, type[Layer]] = {cls.kind: cls for cls in _ALL}
 
 __all__ = [
@@ -22,4 +23,5 @@ __all__ = [
     "ReLU",
     "Sigmoid",
     "Tanh",
+    "TiedAffine",
 ]

@@ -1,6 +1,6 @@
 """What every layer is: parameters, a forward and a backward pass, and buffers of its own."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any, ClassVar
 
@@ -72,6 +72,9 @@ class Layer(Component):
 
     # -- what a layer declares ---------------------------------------------------------------------
 
+    def link(self, before: Sequence["Layer"]) -> None:
+        """Find, among the layers before it in a model, those whose parameters it shares."""
+
     def output_size(self, n_in: int) -> int:
         """Features going out, for ``n_in`` coming in."""
         return n_in
@@ -119,6 +122,9 @@ class Layer(Component):
             False where nobody needs the input's gradient: then None is returned.
         """
         raise NotImplementedError  # abstract: every subclass has its own
+
+    def add_shared_gradients(self) -> None:
+        """Add to the gradients of another layer's parameters, which that layer has written now."""
 
     # -- how a model puts a layer to work ----------------------------------------------------------
 
