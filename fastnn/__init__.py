@@ -59,7 +59,7 @@ from fastnn.schedules import (
 )
 from fastnn.trainer import Trainer
 from fastnn.version import __version__
-from fastnn.zoo import mlp
+from fastnn.zoo import Autoencoder, DenoisingAutoencoder, StackedAutoencoder, mlp
 
 load = Sequential.load
 
@@ -73,12 +73,14 @@ __all__ = [
     "Adam",
     "AdamW",
     "Affine",
+    "Autoencoder",
     "BatchNorm",
     "CSVLogger",
     "Callback",
     "Constant",
     "CorruptFileError",
     "CosineDecay",
+    "DenoisingAutoencoder",
     "DivergenceError",
     "Dropout",
     "EarlyStopping",
@@ -109,6 +111,7 @@ __all__ = [
     "Sequential",
     "Sigmoid",
     "SoftmaxCrossEntropy",
+    "StackedAutoencoder",
     "StepDecay",
     "SumSquaredError",
     "Tanh",

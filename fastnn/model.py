@@ -359,13 +359,14 @@ class Sequential:
         for source, layer in zip(sources, model.layers, strict=True):
             if source is layer:
                 continue
-            if source.n_in != layer.n_in:
+            keys = source.param_names + source.state_names
+            if any(getattr(layer, key).shape != getattr(source, key).shape for key in keys):
                 raise ValueError(
                     f"layers do not fit: {source!r} was trained on {source.n_in} features and "
                     f"would get {layer.n_in} as {layer.name}"
                 )
             layer.trainable, layer.lr_scale = source.trainable, source.lr_scale
-            for key in source.param_names + source.state_names:
+            for key in keys:
                 getattr(layer, key)[...] = getattr(source, key)
         return model
 
