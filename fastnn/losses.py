@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastnn.checks import as_array
+from fastnn.checks import as_array, real_in
 from fastnn.components import Component
 
 
@@ -19,6 +19,10 @@ class Loss(Component):
     """
 
     classifies: ClassVar[bool] = False
+
+    def default_metrics(self) -> list[str]:
+        """Names of the metrics that a trainer reports if none are asked for."""
+        return ["accuracy"] if self.classifies else []
 
     def targets(self, y: Any, rows: int, n_out: int, dtype: np.dtype[Any]) -> np.ndarray:
         """Check targets and convert them to what the kernels take.
@@ -62,10 +66,9 @@ class Loss(Component):
         raise NotImplementedError  # abstract: every subclass has its own
 
 
-class SoftmaxCrossEntropy(Loss):
-    """``-log softmax(out)[label]``, for integer labels, one-hot rows, or rows of probabilities."""
+class _Classification(Loss):
+    """Targets are integer labels (N,), or one-hot rows or rows of probabilities (N, n_out)."""
 
-    kind = "softmax_cross_entropy"
     classifies = True
 
     def targets(self, y: Any, rows: int, n_out: int, dtype: np.dtype[Any]) -> np.ndarray:
@@ -89,6 +92,33 @@ class SoftmaxCrossEntropy(Loss):
             raise ValueError("y must hold probabilities: each row non-negative, with the sum 1")
         return soft
 
+
+class SoftmaxCrossEntropy(_Classification):
+    """``-log softmax(out)[label]``, for integer labels, one-hot rows, or rows of probabilities.
+
+    Parameters
+    ----------
+    label_smoothing : float
+        In [0, 1): the share of each target that is spread over all classes alike,
+        ``(1 - s) * target + s / n_out``, in training and in evaluation. The targets then take
+        (N, n_out) numbers. Szegedy et al. (2015), https://arxiv.org/abs/1512.00567.
+    """
+
+    kind = "softmax_cross_entropy"
+
+    def __init__(self, label_smoothing: float = 0.0) -> None:
+        self.label_smoothing = label_smoothing
+        real_in("label_smoothing", label_smoothing, 0, 1, open_high=True)
+
+    def targets(self, y: Any, rows: int, n_out: int, dtype: np.dtype[Any]) -> np.ndarray:
+        targets = super().targets(y, rows, n_out, dtype)
+        if not self.label_smoothing:
+            return targets
+        if targets.ndim == 1:
+            targets = np.equal.outer(targets, np.arange(n_out)).astype(dtype)
+        kept, spread = 1 - self.label_smoothing, self.label_smoothing / n_out
+        return targets * dtype.type(kept) + dtype.type(spread)
+
     def value(
         self,
         kernels: ModuleType,
@@ -102,8 +132,42 @@ class SoftmaxCrossEntropy(Loss):
         return kernel(out, targets, weights, np.empty_like(out), dout)
 
 
-class _SquaredError(Loss):
-    """Targets of shape (N, n_out), or (N,) for a single output."""
+class CrossEntropy(_Classification):
+    """``-log(out[label] + guard)``: as the textbook writes it, for models that give probabilities.
+
+    Such a model ends with a `fastnn.Softmax` layer. `SoftmaxCrossEntropy`, which takes the scores
+    before that layer, is faster and exact however far apart they are; here a loss stays below
+    ``-log(guard)``, 16.1, and probabilities far below the guard get hardly a gradient.
+
+    Parameters
+    ----------
+    guard : float
+        At least 0; what keeps the logarithm of a probability of zero finite.
+    """
+
+    kind = "cross_entropy"
+
+    def __init__(self, guard: float = 1e-7) -> None:
+        self.guard = guard
+        real_in("guard", guard, 0)
+
+    def value(
+        self,
+        kernels: ModuleType,
+        out: np.ndarray,
+        targets: np.ndarray,
+        weights: np.ndarray | None,
+        dout: np.ndarray | None,
+    ) -> float:
+        kernel = kernels.cross_entropy_soft if targets.ndim == 2 else kernels.cross_entropy
+        return kernel(out, targets, weights, self.guard, dout)
+
+
+class _Regression(Loss):
+    """Targets of shape (N, n_out), or (N,) for a single output.
+
+    The value is the kernel ``<kind>``'s, which takes the settings as its numbers.
+    """
 
     def targets(self, y: Any, rows: int, n_out: int, dtype: np.dtype[Any]) -> np.ndarray:
         array = as_array("y", y)
@@ -127,23 +191,84 @@ class _SquaredError(Loss):
         weights: np.ndarray | None,
         dout: np.ndarray | None,
     ) -> float:
-        return getattr(kernels, self.kind)(out, targets, weights, dout)
+        kernel = getattr(kernels, self.kind)
+        return kernel(out, targets, weights, *self.settings().values(), dout)
 
 
-class MeanSquaredError(_SquaredError):
+class BinaryCrossEntropy(_Regression):
+    """``-y log(p) - (1 - y) log(1 - p)`` with ``p = sigmoid(out)``, mean over samples and outputs.
+
+    For outputs each of which is a yes or no of its own: several labels to a sample, or a single
+    output for two classes. Like `SoftmaxCrossEntropy` it takes scores (logits): the model ends with
+    an `Affine` layer, and its probabilities are the sigmoid of its outputs. Targets lie in [0, 1].
+    It is `torch.nn.BCEWithLogitsLoss`; its metric is `fastnn.metrics.binary_accuracy`.
+    """
+
+    kind = "binary_cross_entropy"
+
+    def default_metrics(self) -> list[str]:
+        return ["binary_accuracy"]
+
+    def targets(self, y: Any, rows: int, n_out: int, dtype: np.dtype[Any]) -> np.ndarray:
+        targets = super().targets(y, rows, n_out, dtype)
+        low, high = targets.min(), targets.max()
+        if low < 0 or high > 1:
+            raise ValueError(
+                f"y must lie in [0, 1], 1 for yes and 0 for no; got numbers from {low} to {high}"
+            )
+        return targets
+
+
+class MeanSquaredError(_Regression):
     """``mean((out - y)^2)`` over samples and outputs."""
 
     kind = "mean_squared_error"
 
 
-class SumSquaredError(_SquaredError):
+class SumSquaredError(_Regression):
     """``0.5 * sum((out - y)^2)`` over outputs, mean over samples."""
 
     kind = "sum_squared_error"
 
 
+class MeanAbsoluteError(_Regression):
+    """``mean(|out - y|)`` over samples and outputs: fits the median, not the mean."""
+
+    kind = "mean_absolute_error"
+
+
+class Huber(_Regression):
+    """Squared error up to ``delta``, absolute error from there on, mean over samples and outputs.
+
+    ``0.5 d^2`` where ``|d| = |out - y| <= delta``, else ``delta * (|d| - 0.5 delta)``: outliers
+    pull no harder than delta. It is `torch.nn.HuberLoss`. Huber (1964),
+    https://doi.org/10.1214/aoms/1177703732.
+
+    Parameters
+    ----------
+    delta : float
+        Greater than 0.
+    """
+
+    kind = "huber"
+
+    def __init__(self, delta: float = 1.0) -> None:
+        self.delta = delta
+        if real_in("delta", delta, 0) == 0:
+            raise ValueError("delta must be greater than 0; got 0")
+
+
 LOSSES: dict[str, type[Loss]] = {
-    cls.kind: cls for cls in (SoftmaxCrossEntropy, MeanSquaredError, SumSquaredError)
+    cls.kind: cls
+    for cls in (
+        SoftmaxCrossEntropy,
+        CrossEntropy,
+        BinaryCrossEntropy,
+        MeanSquaredError,
+        SumSquaredError,
+        MeanAbsoluteError,
+        Huber,
+    )
 }
 
 

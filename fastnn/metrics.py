@@ -106,6 +106,40 @@ def top_k_accuracy(k: int = 5) -> Metric:
     return _TopKAccuracy(positive_int("k", k))
 
 
+def binary_accuracy(outputs: ArrayLike, targets: ArrayLike) -> float:
+    """Share of right answers where every column is a yes or no of its own.
+
+    Parameters
+    ----------
+    outputs : array_like, (N, D) or (N,)
+        Scores (logits): yes above 0, which is a probability above one half.
+    targets : array_like, (N, D) or (N,)
+        Yes above 0.5.
+
+    Returns
+    -------
+    float
+        In [0, 1]: the mean over samples and columns.
+
+    Raises
+    ------
+    TypeError, ValueError
+        No rows, other shapes, or no numbers.
+
+    Notes
+    -----
+    NaN counts as a wrong answer.
+
+    Examples
+    --------
+    >>> binary_accuracy([[2.0, -1.0], [0.3, 0.1]], [[1, 0], [1, 0]])
+    0.75
+    """
+    scores, true = _columns(outputs, targets)
+    right = np.where(true > 0.5, scores > 0, scores <= 0)
+    return float(right.mean())
+
+
 def mean_absolute_error(outputs: ArrayLike, targets: ArrayLike) -> float:
     """Mean of ``|outputs - targets|`` over all samples and columns.
 
@@ -159,6 +193,7 @@ def r2_score(outputs: ArrayLike, targets: ArrayLike) -> float:
 METRICS: dict[str, Metric] = {
     "accuracy": accuracy,
     "top_5_accuracy": top_k_accuracy(5),
+    "binary_accuracy": binary_accuracy,
     "mean_absolute_error": mean_absolute_error,
     "root_mean_squared_error": root_mean_squared_error,
     "r2_score": r2_score,

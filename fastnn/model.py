@@ -26,7 +26,7 @@ from fastnn.checks import (
 from fastnn.components import Component, from_config, is_known
 from fastnn.errors import CorruptFileError
 from fastnn.initializers import INITIALIZERS
-from fastnn.layers import LAYERS, Affine, Layer
+from fastnn.layers import LAYERS, Affine, Layer, Softmax
 from fastnn.regularizers import REGULARIZERS
 from fastnn.threads import SMALL_STEP, limited, thread_count
 
@@ -531,8 +531,13 @@ class Sequential:
             out[start : start + CHUNK] = chunk
 
     def predict_proba(self, x: Any) -> np.ndarray:
-        """Class probabilities: softmax of `predict`; (N, n_out), each row with the sum 1."""
+        """Class probabilities: softmax of `predict`; (N, n_out), each row with the sum 1.
+
+        Where the last layer is a `Softmax`, they are `predict` itself.
+        """
         scores = self.predict(x)
+        if isinstance(self.layers[-1], Softmax):
+            return scores
         probabilities = np.empty_like(scores)
         self.backend.kernels.softmax_forward(scores, probabilities)
         return probabilities

@@ -48,7 +48,8 @@ class Trainer:
     ----------
     model : Sequential
     loss : str or Loss
-        "softmax_cross_entropy", "mean_squared_error" or "sum_squared_error".
+        A name in `fastnn.losses.LOSSES`, such as "softmax_cross_entropy", "binary_cross_entropy",
+        "mean_squared_error" or "huber"; or an object.
     optimizer : str or Optimizer, optional
         By default ``Adam(lr=1e-3)``.
     regularizer : Regularizer, optional
@@ -64,7 +65,8 @@ class Trainer:
         Draws the order of the rows, and the rows of a ``validation_share``.
     callbacks : sequence of Callback
     metrics : sequence of str or callable, optional
-        By default "accuracy" for classification, none otherwise.
+        By default "accuracy" for classification, "binary_accuracy" for several yes-or-no labels,
+        none otherwise.
     verbose : bool
         Show progress.
 
@@ -134,7 +136,7 @@ class Trainer:
             if not isinstance(callback, Callback):
                 raise TypeError(f"callbacks must hold Callback objects; got {callback!r}")
         if metrics is None:
-            metrics = ["accuracy"] if self.loss.classifies else []
+            metrics = self.loss.default_metrics()
         self.metrics = resolve_metrics(metrics)
         self.history = History()
         self.schedule: Callable[[float], float] = as_schedule(self.optimizer.lr)

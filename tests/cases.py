@@ -93,7 +93,8 @@ ONE_HOT = Fill(_one_hot, domain=None)
 MEAN_OF_X = Fill(lambda rng, shape, made: made["x"].mean(axis=0, dtype=np.float64), domain=None)
 INV_STD_OF_X = Fill(_inv_std, domain=None)
 LABELS = Fill(
-    lambda rng, shape, made: rng.integers(0, made["logits"].shape[1], shape),
+    # As many classes as the scores that stand before the labels have columns.
+    lambda rng, shape, made: rng.integers(0, next(iter(made.values())).shape[1], shape),
     domain=None,
     dtype="int64",
 )
@@ -197,6 +198,27 @@ def _softmax(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _softmax_terms(name: str, a: Arguments) -> dict[str, Any]:
     return {"out": _softmax(a["x"])[0]}
+
+
+def _softmax_backward_terms(name: str, a: Arguments) -> dict[str, Any]:
+    dout, out = np.abs(a["dout"]), np.abs(a["out"])
+    return {"dx": out * (dout + (dout * out).sum(axis=1, keepdims=True))}
+
+
+def _guarded_cross_entropy_terms(name: str, a: Arguments) -> dict[str, Any]:
+    classes = a["probs"].shape[1]
+    targets = np.eye(classes)[a["labels"]] if "labels" in a else a["targets"]
+    weights = np.ones(len(targets)) if a["weights"] is None else a["weights"]
+    losses = (targets * np.abs(np.log(a["probs"] + a["guard"]))).sum(axis=1)
+    return {RETURN: (weights * losses).mean()}
+
+
+def _binary_cross_entropy_terms(name: str, a: Arguments) -> dict[str, Any]:
+    weights = np.ones((len(a["logits"]), 1)) if a["weights"] is None else a["weights"][:, None]
+    wrong = np.where(a["logits"] > 0, 1 - a["targets"], a["targets"])
+    # The exponential turns a relative error of its argument into |argument| times that.
+    size = np.abs(a["logits"])
+    return {"dlogits": (wrong + np.exp(-size) * (1 + size)) * weights / a["logits"].size}
 
 
 def _cross_entropy_terms(name: str, a: Arguments) -> dict[str, Any]:
@@ -444,6 +466,12 @@ _TABLE = (
         **_EXPONENTIAL,
     ),
     KernelCase(
+        "softmax_backward",
+        {"dout": read("NM"), "out": read("NM", SOFT), "dx": write("NM")},
+        lengths={"dx": "M"},
+        magnitude=_softmax_backward_terms,
+    ),
+    KernelCase(
         "softmax_cross_entropy",
         {
             "logits": read("NM"),
@@ -485,6 +513,64 @@ _TABLE = (
         **_EXPONENTIAL,
         allows_empty=False,
     ),
+    KernelCase(
+        "cross_entropy",
+        {
+            "probs": read("NM", PROBABILITY),
+            "labels": read("N", LABELS),
+            "weights": None,
+            "guard": 1e-7,
+            "dprobs": write("NM"),
+        },
+        variants={
+            "weighted": _WEIGHTED,
+            "value_only": {"dprobs": None},
+            "certain": {"probs": read("NM", ONE_HOT)},
+            "strong_guard": {"guard": 0.1},
+        },
+        lengths={RETURN: "NM"},
+        magnitude=_guarded_cross_entropy_terms,
+        allows_empty=False,
+    ),
+    KernelCase(
+        "cross_entropy_soft",
+        {
+            "probs": read("NM", PROBABILITY),
+            "targets": read("NM", SOFT),
+            "weights": None,
+            "guard": 1e-7,
+            "dprobs": write("NM"),
+        },
+        variants={
+            "weighted": _WEIGHTED,
+            "value_only": {"dprobs": None},
+            "one_hot": {"targets": read("NM", ONE_HOT)},
+            "certain": {"probs": read("NM", ONE_HOT), "targets": read("NM", ONE_HOT)},
+            "strong_guard": {"guard": 0.1},
+        },
+        lengths={RETURN: "NM"},
+        magnitude=_guarded_cross_entropy_terms,
+        allows_empty=False,
+    ),
+    KernelCase(
+        "binary_cross_entropy",
+        {
+            "logits": read("NM"),
+            "targets": read("NM", PROBABILITY),
+            "weights": None,
+            "dlogits": write("NM"),
+        },
+        variants={
+            "weighted": _WEIGHTED,
+            "value_only": {"dlogits": None},
+            "one_hot": {"targets": read("NM", ONE_HOT)},
+            "negative": {"logits": read("NM", NEGATIVE)},
+        },
+        lengths={RETURN: "NM"},
+        magnitude=_binary_cross_entropy_terms,
+        **_EXPONENTIAL,
+        allows_empty=False,
+    ),
     *(
         KernelCase(
             name,
@@ -493,7 +579,20 @@ _TABLE = (
             lengths={RETURN: "NM"},
             allows_empty=False,
         )
-        for name in ("mean_squared_error", "sum_squared_error")
+        for name in ("mean_squared_error", "sum_squared_error", "mean_absolute_error")
+    ),
+    KernelCase(
+        "huber",
+        {
+            "pred": read("NM"),
+            "target": read("NM"),
+            "weights": None,
+            "delta": 1.0,
+            "dpred": write("NM"),
+        },
+        variants={"weighted": _WEIGHTED, "value_only": {"dpred": None}},
+        lengths={RETURN: "NM"},
+        allows_empty=False,
     ),
     *(
         KernelCase(

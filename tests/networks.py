@@ -35,6 +35,12 @@ def every_layer(backend=None, dtype="float64", rng=0):
     return fnn.Sequential(layers, input_shape=8, rng=rng, dtype=dtype, backend=backend)
 
 
+def other_layers(backend=None, dtype="float64", rng=0):
+    """8 features to 3 outputs, through the kinds that `every_layer` has not."""
+    layers = [fnn.Affine(6), fnn.ReLU(), fnn.Affine(3), fnn.Softmax()]
+    return fnn.Sequential(layers, input_shape=8, rng=rng, dtype=dtype, backend=backend)
+
+
 def trainer_of(model=None, executor=None, *, lr=0.01, batch_size=20, rng=0, **settings):
     """A quiet trainer of a small classifier."""
     if model is None:

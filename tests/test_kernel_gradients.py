@@ -114,6 +114,19 @@ def _activation(name: str, reads_x: bool, *numbers: float) -> Callable[[Generato
     return check
 
 
+def _softmax(rng: Generator) -> Check:
+    x, dout = rng.standard_normal((N, M)), rng.standard_normal((N, M))
+    out, dx = np.empty((N, M)), np.empty((N, M))
+    reference.softmax_forward(x, out)
+    reference.softmax_backward(dout, out.copy(), dx)
+
+    def value() -> float:
+        reference.softmax_forward(x, out)
+        return float((dout * out).sum())
+
+    return value, {"dx": (x, dx)}
+
+
 def _dropout(rng: Generator) -> Check:
     x, dout = rng.standard_normal((N, M)), rng.standard_normal((N, M))
     mask, out, dx = np.empty((N, M), np.uint8), np.empty((N, M)), np.empty((N, M))
@@ -144,15 +157,47 @@ def _cross_entropy(name: str, draw: Targets, weighted: bool) -> Callable[[Genera
     return check
 
 
-def _squared_error(name: str, weighted: bool) -> Callable[[Generator], Check]:
+def _guarded_cross_entropy(
+    name: str, draw: Targets, weighted: bool
+) -> Callable[[Generator], Check]:
     kernel = getattr(reference, name)
 
     def check(rng: Generator) -> Check:
-        pred, target = rng.standard_normal((N, M)), rng.standard_normal((N, M))
+        probs, targets = rng.uniform(0.1, 0.9, (N, M)), draw(rng)
+        weights = rng.uniform(0.1, 2.0, N) if weighted else None
+        dprobs = np.empty((N, M))
+        kernel(probs, targets, weights, 0.05, dprobs)
+        return lambda: kernel(probs, targets, weights, 0.05, None), {"dprobs": (probs, dprobs)}
+
+    return check
+
+
+def _difference(name: str, weighted: bool, *numbers: float) -> Callable[[Generator], Check]:
+    """A loss of pred - target; the differences keep off 0 and, for Huber, off 1."""
+    kernel = getattr(reference, name)
+
+    def check(rng: Generator) -> Check:
+        target = rng.standard_normal((N, M))
+        diff = rng.uniform(KINK_DISTANCE, 1 - KINK_DISTANCE, (N, M)) + rng.integers(0, 2, (N, M))
+        pred = target + diff * rng.choice([-1, 1], (N, M))
         weights = rng.uniform(0.1, 2.0, N) if weighted else None
         dpred = np.empty((N, M))
-        kernel(pred, target, weights, dpred)
-        return lambda: kernel(pred, target, weights, None), {"dpred": (pred, dpred)}
+        kernel(pred, target, weights, *numbers, dpred)
+        return lambda: kernel(pred, target, weights, *numbers, None), {"dpred": (pred, dpred)}
+
+    return check
+
+
+def _binary_cross_entropy(weighted: bool) -> Callable[[Generator], Check]:
+    kernel = reference.binary_cross_entropy
+
+    def check(rng: Generator) -> Check:
+        logits, targets = 3 * away_from_zero(rng, (N, M)), rng.uniform(0, 1, (N, M))
+        targets[0] = rng.integers(0, 2, M)
+        weights = rng.uniform(0.1, 2.0, N) if weighted else None
+        dlogits = np.empty((N, M))
+        kernel(logits, targets, weights, dlogits)
+        return lambda: kernel(logits, targets, weights, None), {"dlogits": (logits, dlogits)}
 
     return check
 
@@ -196,6 +241,7 @@ def _checks() -> Iterator[tuple[str, str, Callable[[Generator], Check]]]:
     yield "tanh_backward", "", _activation("tanh", False)
     yield "elu_backward", "", _activation("elu", False, 1.0)
     yield "elu_backward", "alpha", _activation("elu", False, 0.4)
+    yield "softmax_backward", "", _softmax
     yield "dropout_backward", "", _dropout
     soft = "softmax_cross_entropy_soft"
     for weighted in (False, True):
@@ -207,8 +253,18 @@ def _checks() -> Iterator[tuple[str, str, Callable[[Generator], Check]]]:
         )
         for draw in (_one_hot, _soft, _unnormalized):
             yield soft, draw.__name__[1:] + suffix, _cross_entropy(soft, draw, weighted)
-        for name in ("mean_squared_error", "sum_squared_error"):
-            yield name, suffix, _squared_error(name, weighted)
+        guarded = "cross_entropy"
+        yield guarded, suffix, _guarded_cross_entropy(guarded, _labels, weighted)
+        for draw in (_soft, _unnormalized):
+            yield (
+                f"{guarded}_soft",
+                draw.__name__[1:] + suffix,
+                _guarded_cross_entropy(f"{guarded}_soft", draw, weighted),
+            )
+        yield "binary_cross_entropy", suffix, _binary_cross_entropy(weighted)
+        for name in ("mean_squared_error", "sum_squared_error", "mean_absolute_error"):
+            yield name, suffix, _difference(name, weighted)
+        yield "huber", suffix, _difference("huber", weighted, 1.0)
     for name in ("l1_penalty", "l2_penalty"):
         yield name, "", _penalty(name)
 

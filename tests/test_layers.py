@@ -132,6 +132,22 @@ def test_batchnorm_in_inference(backend, dtype, rng):
     assert numbers(model) == before
 
 
+def test_softmax(backend, dtype, rng):
+    layer = fnn.Softmax()
+    model = alone(layer, dtype=dtype, backend=backend)
+    x, dout = rng.standard_normal((2, 7, 5)).astype(dtype)
+    e = np.exp(x.astype(float))
+    expected = e / e.sum(axis=1, keepdims=True)
+    out = layer.forward(x, train=True)
+    close(out, expected, dtype)
+    # The Jacobian of a row: d out_i / d x_j.
+    jacobian = np.einsum("ni,ij->nij", expected, np.eye(5))
+    jacobian -= np.einsum("ni,nj->nij", expected, expected)
+    close(layer.backward(dout), np.einsum("ni,nij->nj", dout, jacobian), dtype)
+    assert layer.backward(dout, input_gradient=False) is None
+    close(model.predict_proba(x), expected, dtype)
+
+
 def test_dropout_is_the_identity_in_inference(backend, dtype, rng):
     model = alone(fnn.Dropout(0.5), dtype=dtype, backend=backend)
     x = rng.standard_normal((9, 5)).astype(dtype)
@@ -207,7 +223,7 @@ def test_whole_numbers_will_do_as_settings(backend, rng):
 
 
 @pytest.mark.parametrize(
-    "make", [lambda: fnn.Affine(5), fnn.BatchNorm, fnn.ReLU, lambda: fnn.Dropout(0.5)]
+    "make", [lambda: fnn.Affine(5), fnn.BatchNorm, fnn.ReLU, fnn.Dropout, fnn.Softmax]
 )
 def test_a_layer_writes_into_buffers_of_its_own(make, rng):
     layer = make()
@@ -247,6 +263,7 @@ EVERY_LAYER = {
     "affine1": lambda: fnn.Affine(5),
     "batchnorm1": fnn.BatchNorm,
     "dropout1": fnn.Dropout,
+    "softmax1": fnn.Softmax,
     **{f"{kind}1": make for kind, (make, _, _) in ACTIVATIONS.items()},
 }
 BAD_ROWS = {

@@ -6,6 +6,7 @@ import pytest
 import fastnn as fnn
 from fastnn.losses import LOSSES
 
+NUMBERS = [name for name, loss in LOSSES.items() if not loss.classifies]
 TOLERANCE = {"float32": 2e-6, "float64": 1e-13}
 NAN, INF = np.nan, np.inf
 
@@ -31,6 +32,17 @@ def value_and_gradient(loss, out, y, weights=None, backend=None, dtype="float64"
     trainer = fnn.Trainer(model, loss, verbose=False)
     np.testing.assert_allclose(trainer.gradients(out, y, weights)[0], value, rtol=1e-6)
     return value, dout
+
+
+def example(loss, rng, shape, dtype):
+    """Outputs and targets that a loss is made for."""
+    out = rng.standard_normal(shape).astype(dtype)
+    if LOSSES[loss].classifies:
+        y = rng.integers(0, shape[1], shape[0])
+        return (softmax(out) if loss == "cross_entropy" else out), y
+    if loss == "binary_cross_entropy":
+        return out, rng.uniform(0, 1, shape)
+    return out, rng.standard_normal(shape)
 
 
 def cross_entropy_rows(out, targets):
@@ -94,11 +106,184 @@ def test_squared_errors(backend, dtype, rng):
     np.testing.assert_allclose(dout, diff / 6, atol=TOLERANCE[dtype])
 
 
+def test_cross_entropy_is_the_textbooks(backend, dtype, rng):
+    """-sum(t * log(y + 1e-7)) / N, also where a probability is 0 or 1."""
+    probs = softmax(3 * rng.standard_normal((6, 4)))
+    probs[0], probs[1] = [1, 0, 0, 0], [0, 1, 0, 0]
+    probs = probs.astype(dtype)
+    labels = np.array([0, 3, 1, 1, 2, 0])
+    wide, one_hot = probs.astype(float), np.eye(4)[labels]
+    expected = -(one_hot * np.log(wide + 1e-7)).sum() / 6
+    slope = -one_hot / (wide + 1e-7) / 6
+    for y in (labels, one_hot):
+        value, dout = value_and_gradient("cross_entropy", probs, y, None, backend, dtype)
+        assert value == pytest.approx(expected, rel=TOLERANCE[dtype])
+        np.testing.assert_allclose(dout, slope, rtol=TOLERANCE[dtype])
+    assert value > -np.log(1e-7) / 6  # the second row's, whose probability is zero
+    soft = rng.dirichlet(np.ones(4), size=6)
+    value, dout = value_and_gradient("cross_entropy", probs, soft, None, backend, dtype)
+    assert value == pytest.approx(-(soft * np.log(wide + 1e-7)).sum() / 6, rel=TOLERANCE[dtype])
+    np.testing.assert_allclose(dout, -soft / (wide + 1e-7) / 6, rtol=TOLERANCE[dtype])
+
+
+def test_the_guard_is_a_setting(backend):
+    kernels = scorer(2, backend).backend.kernels
+    out, targets = np.array([[0.0, 1.0]]), np.array([0])
+    for guard in (1e-7, 1e-3, 0.5):
+        value = fnn.CrossEntropy(guard).value(kernels, out, targets, None, None)
+        assert value == pytest.approx(-np.log(guard), rel=1e-14)
+    assert fnn.CrossEntropy(0).value(kernels, 1 - out, targets, None, None) == 0
+
+
+def test_softmax_layer_and_cross_entropy_train_like_the_fused_loss(backend, rng):
+    """The gradients differ by the guard's share of the label's probability alone."""
+    x, y = rng.standard_normal((40, 5)), rng.integers(0, 3, 40)
+    fused = fnn.Sequential([fnn.Affine(3)], 5, rng=0, dtype="float64", backend=backend)
+    layers = [fnn.Affine(3), fnn.Softmax()]
+    textbook = fnn.Sequential(layers, 5, rng=0, dtype="float64", backend=backend)
+    loss, grads = fnn.Trainer(fused, verbose=False).gradients(x, y)
+    trainer = fnn.Trainer(textbook, "cross_entropy", verbose=False)
+    other, others = trainer.gradients(x, y)
+    assert other == pytest.approx(loss, rel=1e-5)
+    np.testing.assert_allclose(others["affine1.w"], grads["affine1.w"], atol=1e-5)
+    probabilities = textbook.predict_proba(x)
+    np.testing.assert_array_equal(probabilities, textbook.predict(x))
+    np.testing.assert_allclose(probabilities, fused.predict_proba(x), rtol=1e-12)
+    history = trainer.fit(x, y, epochs=3)
+    assert history["loss"][-1] < history["loss"][0]
+    assert "accuracy" in history
+
+
+def test_binary_cross_entropy(backend, dtype, rng):
+    out = 3 * rng.standard_normal((6, 4)).astype(dtype)
+    wide = out.astype(float)
+    p = 1 / (1 + np.exp(-wide))
+    for y in (rng.integers(0, 2, (6, 4)), rng.uniform(0, 1, (6, 4)).astype(dtype)):
+        value, dout = value_and_gradient("binary_cross_entropy", out, y, None, backend, dtype)
+        expected = -(y * np.log(p) + (1 - y) * np.log(1 - p)).mean()
+        assert value == pytest.approx(expected, rel=TOLERANCE[dtype])
+        np.testing.assert_allclose(dout, (p - y) / 24, atol=TOLERANCE[dtype])
+
+
+def test_binary_scores_far_apart_keep_their_loss(backend, dtype):
+    out = [[1e4, -1e4, 50.0], [1e4, -1e4, -50.0]]
+    y = [[1, 0, 1], [0, 1, 0]]
+    value, dout = value_and_gradient("binary_cross_entropy", out, y, None, backend, dtype)
+    assert value == pytest.approx(2e4 / 6, rel=1e-6)
+    # exp(-50) is far below the digits of a probability near one, and still a gradient.
+    np.testing.assert_allclose(6 * dout[0], [0, 0, -np.exp(-50)], rtol=1e-5)
+    np.testing.assert_allclose(6 * dout[1], [1, -1, np.exp(-50)], rtol=1e-5)
+
+
+def test_binary_cross_entropy_learns_several_labels(rng):
+    x = rng.standard_normal((300, 4))
+    y = (x[:, :3] > 0).astype(int)  # three labels, each of one feature
+    model = fnn.mlp(4, [], 3, rng=0)
+    trainer = fnn.Trainer(
+        model, "binary_cross_entropy", fnn.Adam(0.1), batch_size=30, rng=0, verbose=False
+    )
+    history = trainer.fit(x, y, epochs=20, validation_data=(x, y))
+    assert history["binary_accuracy"][0] < history["val_binary_accuracy"][-1]
+    assert history["val_binary_accuracy"][-1] > 0.97
+    right = (model.predict(x) > 0) == y
+    assert trainer.evaluate(x, y)["binary_accuracy"] == right.mean()
+    with pytest.raises(ValueError, match="class_weight needs a classification loss"):
+        trainer.fit(x, y, class_weight=[1, 2, 3])
+
+
+def test_absolute_error_and_huber(backend, dtype, rng):
+    out, y = 2 * rng.standard_normal((2, 6, 4)).astype(dtype)
+    y[0] = out[0]  # the gradient at zero is zero
+    diff = out.astype(float) - y
+    value, dout = value_and_gradient("mean_absolute_error", out, y, None, backend, dtype)
+    assert value == pytest.approx(np.abs(diff).mean(), rel=TOLERANCE[dtype])
+    np.testing.assert_allclose(dout, np.sign(diff) / 24, atol=TOLERANCE[dtype])
+    kernels = scorer(4, backend, dtype).backend.kernels
+    for delta in (1.0, 0.3, 5.0):
+        small = np.abs(diff) <= delta
+        terms = np.where(small, 0.5 * diff**2, delta * (np.abs(diff) - 0.5 * delta))
+        value = fnn.Huber(delta).value(kernels, out, y, None, dout)
+        assert value == pytest.approx(terms.mean(), rel=TOLERANCE[dtype])
+        slope = np.where(small, diff, delta * np.sign(diff))
+        np.testing.assert_allclose(dout, slope / 24, atol=TOLERANCE[dtype])
+
+
+def test_huber_minds_outliers_less(rng):
+    """A line with a tenth of the targets far off, and from one side."""
+    x = rng.uniform(-1, 1, (300, 1))
+    y = 2 * x[:, 0]
+    y[:30] += 50
+    slopes = {}
+    for loss in ("mean_squared_error", "mean_absolute_error", "huber"):
+        model = fnn.mlp(1, [], 1, rng=0)
+        trainer = fnn.Trainer(model, loss, fnn.Adam(0.05), batch_size=30, rng=0, verbose=False)
+        trainer.fit(x, y, epochs=60)
+        slopes[loss] = float(model.params["affine1.b"][0])
+    assert slopes["mean_squared_error"] > 3
+    assert abs(slopes["huber"]) < 0.5
+    assert abs(slopes["mean_absolute_error"]) < 0.5
+
+
+# -- label smoothing -------------------------------------------------------------------------------
+
+
+def test_label_smoothing_spreads_the_targets(dtype, rng):
+    loss, labels = fnn.SoftmaxCrossEntropy(label_smoothing=0.2), np.array([0, 3, 1])
+    dtype = np.dtype(dtype)
+    expected = 0.8 * np.eye(4)[labels] + 0.05
+    for y in (labels, np.eye(4)[labels]):
+        targets = loss.targets(y, 3, 4, dtype)
+        assert targets.dtype == dtype
+        np.testing.assert_allclose(targets, expected, rtol=1e-6)
+    soft = rng.dirichlet(np.ones(4), 3)
+    np.testing.assert_allclose(loss.targets(soft, 3, 4, dtype), 0.8 * soft + 0.05, rtol=1e-5)
+    assert fnn.SoftmaxCrossEntropy().targets(labels, 3, 4, dtype).dtype == np.int64
+
+
+def test_label_smoothing_trains_on_every_engine(executor, rng):
+    """As the same targets spread by hand do; accuracy and class weights go by the class."""
+    x, y = rng.standard_normal((60, 5)), rng.integers(0, 3, 60)
+    histories = []
+    for loss, targets in (
+        (fnn.SoftmaxCrossEntropy(0.3), y),
+        ("softmax_cross_entropy", 0.7 * np.eye(3)[y] + 0.1),
+    ):
+        model = fnn.mlp(5, [4], 3, rng=0, dtype="float64", backend=executor.backend)
+        trainer = fnn.Trainer(
+            model, loss, batch_size=20, engine=executor.engine, rng=0, verbose=False
+        )
+        histories.append(trainer.fit(x, targets, epochs=3, class_weight=[1, 2, 3]))
+    np.testing.assert_allclose(histories[0]["loss"], histories[1]["loss"], rtol=1e-12)
+    assert histories[0]["accuracy"] == histories[1]["accuracy"]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: fnn.SoftmaxCrossEntropy(1.0), "label_smoothing must be"),
+        (lambda: fnn.SoftmaxCrossEntropy(-0.1), "label_smoothing must be"),
+        (lambda: fnn.SoftmaxCrossEntropy("0.1"), "label_smoothing must be"),
+        (lambda: fnn.CrossEntropy(-1e-7), "guard must be"),
+        (lambda: fnn.CrossEntropy(None), "guard must be"),
+        (lambda: fnn.Huber(0), "delta must be greater than 0"),
+        (lambda: fnn.Huber(-1.0), "delta must be"),
+        (lambda: fnn.Huber(NAN), "delta must be"),
+    ],
+)
+def test_bad_settings_are_named(make, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        make()
+
+
+def test_losses_print_their_settings():
+    assert repr(fnn.SoftmaxCrossEntropy(0.1)) == "SoftmaxCrossEntropy(label_smoothing=0.1)"
+    assert repr(fnn.Huber()) == "Huber()"
+
+
 @pytest.mark.parametrize("loss", LOSSES)
 def test_sample_weights(loss, backend, dtype, rng):
     """The weighted loss is sum(weights * losses) / N, not divided by the sum of the weights."""
-    out = rng.standard_normal((5, 3)).astype(dtype)
-    y = rng.integers(0, 3, 5) if LOSSES[loss].classifies else rng.standard_normal((5, 3))
+    out, y = example(loss, rng, (5, 3), dtype)
     weights = np.array([0.0, 0.5, 1.0, 2.0, 3.5])
     value, dout = value_and_gradient(loss, out, y, weights, backend, dtype)
     rows = [
@@ -116,8 +301,8 @@ def test_sample_weights(loss, backend, dtype, rng):
 
 
 def test_a_single_output_takes_targets_of_one_dimension(rng):
-    out, y = rng.standard_normal((2, 6, 1))
-    for loss in ("mean_squared_error", "sum_squared_error"):
+    for loss in NUMBERS:
+        out, y = example(loss, rng, (6, 1), "float64")
         value, dout = value_and_gradient(loss, out, y)
         flat, dflat = value_and_gradient(loss, out, y[:, 0])
         assert flat == value
@@ -209,19 +394,26 @@ BAD_NUMBERS = {
 
 @pytest.mark.parametrize(
     ("loss", "y", "error", "message"),
-    [("softmax_cross_entropy", *bad) for bad in BAD_CLASSES.values()]
-    + [(loss, *bad) for loss in LOSSES if "squared" in loss for bad in BAD_NUMBERS.values()],
-    ids=list(BAD_CLASSES) + 2 * list(BAD_NUMBERS),
+    [
+        pytest.param(loss, *bad, id=f"{loss}-{name}")
+        for loss in LOSSES
+        for name, bad in (BAD_NUMBERS if loss in NUMBERS else BAD_CLASSES).items()
+    ]
+    + [
+        ("binary_cross_entropy", np.full((4, 3), bad), ValueError, r"y must lie in \[0, 1\]")
+        for bad in (-0.1, 1.1, 2)
+    ],
 )
 def test_bad_targets_are_named_and_nothing_is_trained(loss, y, error, message):
     model = scorer(3)
     trainer = fnn.Trainer(model, loss, rng=0, verbose=False)
     before, x = model.flat_params.copy(), np.ones((4, 3))
+    good = np.eye(4, 3) + np.eye(4, 3, -3)
     for attempt in (
         lambda: trainer.fit(x, y),
         lambda: trainer.evaluate(x, y),
         lambda: trainer.gradients(x, y),
-        lambda: trainer.fit(x, np.eye(4, 3) + np.eye(4, 3, -3), validation_data=(x, y)),
+        lambda: trainer.fit(x, good, validation_data=(x, y)),
     ):
         with pytest.raises(error, match=message):
             attempt()
@@ -237,10 +429,10 @@ def test_targets_too_large_for_the_dtype_are_refused():
 
 
 @pytest.mark.parametrize(
-    "loss", ["cross_entropy", "", None, 3, fnn.MeanSquaredError, ["mean_squared_error"]]
+    "loss", ["entropy", "", None, 3, fnn.MeanSquaredError, ["mean_squared_error"]]
 )
 def test_unknown_losses_are_named(loss):
-    known = "loss must be one of softmax_cross_entropy, mean_squared_error, sum_squared_error"
+    known = f"loss must be one of {', '.join(LOSSES)}; got"
     with pytest.raises(ValueError, match=known):
         fnn.Trainer(scorer(3), loss)
 

@@ -9,6 +9,7 @@ from fastnn.metrics import (
     METRICS,
     accuracy,
     better_direction,
+    binary_accuracy,
     mean_absolute_error,
     r2_score,
     resolve_metrics,
@@ -106,6 +107,15 @@ def test_k_is_checked():
         top_k_accuracy(2.5)
 
 
+def test_binary_accuracy_by_hand():
+    outputs = [[2.0, -1.0], [0.3, 0.1], [0.0, NAN]]
+    assert binary_accuracy(outputs, [[1, 0], [0, 1], [0, 0]]) == 4 / 6
+    assert binary_accuracy(outputs, [[0, 1], [1, 0], [1, 1]]) == 1 / 6
+    assert binary_accuracy([1.0, -1.0], [0.6, 0.5]) == 1.0
+    assert binary_accuracy(np.array([[1.0], [-1.0]]), np.array([True, True])) == 0.5
+    assert better_direction("val_binary_accuracy") == "max"
+
+
 def test_regression_by_hand():
     outputs, targets = [1.0, 2.0, 3.0, 5.0], [1.0, 4.0, 3.0, 4.0]
     assert mean_absolute_error(outputs, targets) == 0.75
@@ -164,7 +174,7 @@ def test_sums_are_taken_in_float64(metric):
     assert metric(np.array([3], np.uint8), np.array([5], np.uint8)) == 2.0
 
 
-@pytest.mark.parametrize("metric", REGRESSION)
+@pytest.mark.parametrize("metric", [*REGRESSION, binary_accuracy])
 @pytest.mark.parametrize(
     ("outputs", "targets", "error", "message"),
     [

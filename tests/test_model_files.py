@@ -4,7 +4,7 @@ import copy
 
 import numpy as np
 import pytest
-from networks import blobs, every_layer, numbers
+from networks import blobs, every_layer, numbers, other_layers
 
 import fastnn as fnn
 from fastnn.layers import LAYERS
@@ -26,11 +26,25 @@ def saved(tmp_path):
 # -- round trips -----------------------------------------------------------------------------------
 
 
+def test_every_layer_is_saved():
+    layers = every_layer().layers + other_layers().layers
+    # A TiedAffine, which mirrors another layer, is in test_tied.py.
+    assert {layer.kind for layer in layers} == LAYERS.keys() - {"tied_affine"}
+
+
+def test_other_layers_come_back(tmp_path, backend, dtype):
+    model = other_layers(backend, dtype, rng=3)
+    model.save(tmp_path / "model.fnn")
+    twin = fnn.load(tmp_path / "model.fnn", backend=backend)
+    assert twin.config() == model.config()
+    assert numbers(twin) == numbers(model)
+    x, _ = blobs(60)
+    np.testing.assert_array_equal(twin.forward(x, train=True), model.forward(x, train=True))
+
+
 def test_a_model_comes_back(tmp_path, backend, dtype):
     x, y = blobs(60)
     model = every_layer(backend, dtype, rng=3)
-    # A TiedAffine, which mirrors another layer, is in test_tied.py.
-    assert {layer.kind for layer in model.layers} == LAYERS.keys() - {"tied_affine"}
     trainer = fnn.Trainer(model, batch_size=20, rng=0, verbose=False)
     trainer.fit(x, y, epochs=2)
     for index in (1, 3, 7):

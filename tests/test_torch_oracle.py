@@ -147,6 +147,7 @@ def test_affine(backend, dtype, rng):
         (lambda: fnn.LeakyReLU(0.3), torch.nn.LeakyReLU(0.3)),
         (fnn.Sigmoid, torch.nn.Sigmoid()),
         (fnn.Tanh, torch.nn.Tanh()),
+        (fnn.Softmax, torch.nn.Softmax(dim=1)),
         (lambda: fnn.ELU(), torch.nn.ELU()),
         (lambda: fnn.ELU(0.3), torch.nn.ELU(0.3)),
     ],
@@ -215,19 +216,34 @@ def test_batchnorm(backend, dtype, rng):
             "numbers",
             lambda out, y: torch.nn.functional.mse_loss(out, y, reduction="sum") / 2 / len(y),
         ),
+        (fnn.SoftmaxCrossEntropy(0.1), "labels", torch.nn.CrossEntropyLoss(label_smoothing=0.1)),
+        (fnn.SoftmaxCrossEntropy(0.3), "soft", torch.nn.CrossEntropyLoss(label_smoothing=0.3)),
+        (
+            "cross_entropy",
+            "soft",
+            lambda out, y: -(y * torch.log(out + 1e-7)).sum() / len(y),
+        ),
+        ("binary_cross_entropy", "soft", torch.nn.BCEWithLogitsLoss()),
+        ("binary_cross_entropy", "yes or no", torch.nn.BCEWithLogitsLoss()),
+        ("mean_absolute_error", "numbers", torch.nn.L1Loss()),
+        ("huber", "numbers", torch.nn.HuberLoss()),
+        (fnn.Huber(3.0), "numbers", torch.nn.HuberLoss(delta=3.0)),
     ],
 )
 def test_losses(loss, targets, function, backend, dtype, rng):
     out = (4 * rng.standard_normal((30, 7))).astype(dtype)
+    if loss == "cross_entropy":
+        out = rng.dirichlet(np.ones(7), 30).astype(dtype)
     y = {
         "labels": rng.integers(0, 7, 30),
         "soft": rng.dirichlet(np.ones(7), 30).astype(dtype),
+        "yes or no": rng.integers(0, 2, (30, 7)).astype(dtype),
         "numbers": rng.standard_normal((30, 7)).astype(dtype),
     }[targets]
     out_torch = tensor(out, grad=True)
     expected = function(out_torch, tensor(y))
     expected.backward()
-    ours = fnn.losses.LOSSES[loss]()
+    ours = fnn.losses.LOSSES[loss]() if isinstance(loss, str) else loss
     dout = np.empty_like(out)
     checked = ours.targets(y, 30, 7, np.dtype(dtype))
     value = ours.value(get_backend(backend).kernels, out, checked, None, dout)

@@ -733,6 +733,19 @@ def softmax_forward(x, out):
             softmax_rows(<double*>x_, <double*>out_, n, c)
 
 
+def softmax_backward(dout, out, dx):
+    cdef int t = real_type(dout, "dout", 2)
+    cdef Py_ssize_t n = cnp.PyArray_DIM(dout, 0), c = cnp.PyArray_DIM(dout, 1)
+    cdef void* dout_ = matrix(dout, "dout", t, n, c)
+    cdef void* out_ = matrix(out, "out", t, n, c)
+    cdef void* dx_ = matrix(dx, "dx", t, n, c, True)
+    with nogil:
+        if t == cnp.NPY_FLOAT32:
+            softmax_backward_rows(<float*>dout_, <float*>out_, <float*>dx_, n, c)
+        else:
+            softmax_backward_rows(<double*>dout_, <double*>out_, <double*>dx_, n, c)
+
+
 cdef int non_empty(Py_ssize_t n, Py_ssize_t c, str name) except -1:
     if n == 0 or c == 0:
         raise ValueError(f"{name} must have rows and columns; got shape ({n}, {c})")
@@ -820,6 +833,96 @@ def mean_squared_error(pred, target, weights, dpred):
 
 def sum_squared_error(pred, target, weights, dpred):
     return 0.5 * squared_error(pred, target, weights, dpred, 1.0)
+
+
+def cross_entropy(probs, labels, weights, guard, dprobs):
+    cdef int t = real_type(probs, "probs", 2)
+    cdef Py_ssize_t n = cnp.PyArray_DIM(probs, 0), c = cnp.PyArray_DIM(probs, 1)
+    cdef double guard_ = guard, loss
+    cdef void* probs_ = matrix(probs, "probs", t, n, c)
+    cdef int64_t* labels_ = <int64_t*>vector(labels, "labels", cnp.NPY_INT64, n)
+    cdef void* weights_ = NULL if weights is None else vector(weights, "weights", t, n)
+    cdef void* dprobs_ = NULL if dprobs is None else matrix(dprobs, "dprobs", t, n, c, True)
+    non_empty(n, c, "probs")
+    label_range(labels_, n, c)
+    with nogil:
+        if t == cnp.NPY_FLOAT32:
+            loss = cross_entropy_rows(
+                <float*>probs_, labels_, <float*>weights_, 1.0 / n, guard_, <float*>dprobs_, n, c
+            )
+        else:
+            loss = cross_entropy_rows(
+                <double*>probs_, labels_, <double*>weights_, 1.0 / n, guard_, <double*>dprobs_, n, c
+            )
+    return loss / n
+
+
+def cross_entropy_soft(probs, targets, weights, guard, dprobs):
+    cdef int t = real_type(probs, "probs", 2)
+    cdef Py_ssize_t n = cnp.PyArray_DIM(probs, 0), c = cnp.PyArray_DIM(probs, 1)
+    cdef double guard_ = guard, loss
+    cdef void* probs_ = matrix(probs, "probs", t, n, c)
+    cdef void* targets_ = matrix(targets, "targets", t, n, c)
+    cdef void* weights_ = NULL if weights is None else vector(weights, "weights", t, n)
+    cdef void* dprobs_ = NULL if dprobs is None else matrix(dprobs, "dprobs", t, n, c, True)
+    non_empty(n, c, "probs")
+    with nogil:
+        if t == cnp.NPY_FLOAT32:
+            loss = cross_entropy_soft_rows(
+                <float*>probs_, <float*>targets_, <float*>weights_, 1.0 / n, guard_,
+                <float*>dprobs_, n, c
+            )
+        else:
+            loss = cross_entropy_soft_rows(
+                <double*>probs_, <double*>targets_, <double*>weights_, 1.0 / n, guard_,
+                <double*>dprobs_, n, c
+            )
+    return loss / n
+
+
+cdef double elementwise_loss(
+    int form, out, str out_name, targets, str targets_name, weights, double delta, dout,
+    str dout_name
+) except? -1.0:
+    """A mean over rows and columns of one of the forms of loops.pxd."""
+    cdef int t = real_type(out, out_name, 2)
+    cdef Py_ssize_t n = cnp.PyArray_DIM(out, 0), m = cnp.PyArray_DIM(out, 1)
+    cdef void* out_ = matrix(out, out_name, t, n, m)
+    cdef void* targets_ = matrix(targets, targets_name, t, n, m)
+    cdef void* weights_ = NULL if weights is None else vector(weights, "weights", t, n)
+    cdef void* dout_ = NULL if dout is None else matrix(dout, dout_name, t, n, m, True)
+    cdef double loss
+    non_empty(n, m, out_name)
+    with nogil:
+        if t == cnp.NPY_FLOAT32:
+            loss = elementwise_loss_rows(
+                form, <float*>out_, <float*>targets_, <float*>weights_, 1.0 / n, 1.0 / m, delta,
+                <float*>dout_, n, m
+            )
+        else:
+            loss = elementwise_loss_rows(
+                form, <double*>out_, <double*>targets_, <double*>weights_, 1.0 / n, 1.0 / m, delta,
+                <double*>dout_, n, m
+            )
+    return loss / m / n
+
+
+def binary_cross_entropy(logits, targets, weights, dlogits):
+    return elementwise_loss(
+        FORM_BINARY, logits, "logits", targets, "targets", weights, 0.0, dlogits, "dlogits"
+    )
+
+
+def mean_absolute_error(pred, target, weights, dpred):
+    return elementwise_loss(
+        FORM_ABSOLUTE, pred, "pred", target, "target", weights, 0.0, dpred, "dpred"
+    )
+
+
+def huber(pred, target, weights, delta, dpred):
+    return elementwise_loss(
+        FORM_HUBER, pred, "pred", target, "target", weights, delta, dpred, "dpred"
+    )
 
 
 # --------------------------------------------------------------------------------------------------

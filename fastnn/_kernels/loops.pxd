@@ -165,6 +165,39 @@ cdef inline real exponential_minus_one(real x) noexcept nogil:
     return scale * expm1_reduced(remainder_of(clamped, k)) + (scale - <real>1)
 
 
+cdef inline real log1p_up_to_one(real u) noexcept nogil:
+    """log(1 + u) for u in [0, 1] (and NaN), as 2 artanh(s) with s = u / (2 + u) <= 1/3."""
+    cdef real s = u / (<real>2 + u)
+    cdef real z = s * s
+    cdef real p
+    if real is float:
+        p = <float>(1.0 / 15.0)
+        p = p * z + <float>(1.0 / 13.0)
+        p = p * z + <float>(1.0 / 11.0)
+        p = p * z + <float>(1.0 / 9.0)
+        p = p * z + <float>(1.0 / 7.0)
+        p = p * z + <float>(1.0 / 5.0)
+        p = p * z + <float>(1.0 / 3.0)
+    else:
+        p = 1.0 / 33.0
+        p = p * z + 1.0 / 31.0
+        p = p * z + 1.0 / 29.0
+        p = p * z + 1.0 / 27.0
+        p = p * z + 1.0 / 25.0
+        p = p * z + 1.0 / 23.0
+        p = p * z + 1.0 / 21.0
+        p = p * z + 1.0 / 19.0
+        p = p * z + 1.0 / 17.0
+        p = p * z + 1.0 / 15.0
+        p = p * z + 1.0 / 13.0
+        p = p * z + 1.0 / 11.0
+        p = p * z + 1.0 / 9.0
+        p = p * z + 1.0 / 7.0
+        p = p * z + 1.0 / 5.0
+        p = p * z + 1.0 / 3.0
+    return (s + s) + (s + s) * (z * p)
+
+
 cdef inline real sigmoid(real x) noexcept nogil:
     cdef real e = exponential(-absolute(x))
     cdef real numerator = e if x < <real>0 else <real>1
@@ -846,6 +879,31 @@ cdef inline void softmax_rows(const real* x, real* out, Py_ssize_t n, Py_ssize_t
                 out[i * c + j] *= scale
 
 
+cdef inline void softmax_backward_rows(
+    const real* dout, const real* out, real* dx, Py_ssize_t n, Py_ssize_t c
+) noexcept nogil:
+    cdef double lanes[LANES]
+    cdef double tail
+    cdef real shared
+    cdef Py_ssize_t i, j, blocks = c // LANES
+    cdef int lane
+    cdef const real* d
+    cdef const real* p
+    for i in range(n):
+        d = dout + i * c
+        p = out + i * c
+        tail = 0
+        memset(lanes, 0, sizeof(lanes))
+        for j in range(blocks):
+            for lane in range(LANES):
+                lanes[lane] += <double>(d[j * LANES + lane] * p[j * LANES + lane])
+        for j in range(blocks * LANES, c):
+            tail += <double>(d[j] * p[j])
+        shared = <real>(sum_lanes(lanes) + tail)
+        for j in range(c):
+            dx[i * c + j] = p[j] * (d[j] - shared)
+
+
 cdef inline real row_weight(const real* weights, Py_ssize_t i, double share) noexcept nogil:
     return <real>share if weights == NULL else weights[i] * <real>share
 
@@ -961,6 +1019,131 @@ cdef inline double squared_error_rows(
             factor = row_weight(weights, i, share) * <real>slope
             for j in range(m):
                 dpred[i * m + j] = (p[j] - t[j]) * factor
+    return loss
+
+
+cdef inline double cross_entropy_rows(
+    const real* probs, const int64_t* labels, const real* weights, double share, double guard,
+    real* dprobs, Py_ssize_t n, Py_ssize_t c
+) noexcept nogil:
+    cdef double row_loss, loss = 0
+    cdef real chosen
+    cdef Py_ssize_t i
+    for i in range(n):
+        chosen = probs[i * c + labels[i]]
+        row_loss = -log(<double>chosen + guard)
+        loss += row_loss if weights == NULL else row_loss * weights[i]
+        if dprobs != NULL:
+            memset(dprobs + i * c, 0, c * sizeof(real))
+            dprobs[i * c + labels[i]] = -row_weight(weights, i, share) / (chosen + <real>guard)
+    return loss
+
+
+cdef inline double cross_entropy_soft_rows(
+    const real* probs, const real* targets, const real* weights, double share, double guard,
+    real* dprobs, Py_ssize_t n, Py_ssize_t c
+) noexcept nogil:
+    cdef double row_loss, loss = 0
+    cdef real weight
+    cdef Py_ssize_t i, j
+    for i in range(n):
+        row_loss = 0
+        for j in range(i * c, i * c + c):
+            # One logarithm a row for one-hot targets: the library's costs more than all else here.
+            if targets[j] == <real>0:
+                row_loss -= <double>(targets[j] * probs[j])
+            else:
+                row_loss -= <double>targets[j] * log(<double>probs[j] + guard)
+        loss += row_loss if weights == NULL else row_loss * weights[i]
+        if dprobs != NULL:
+            weight = row_weight(weights, i, share)
+            for j in range(i * c, i * c + c):
+                dprobs[j] = -targets[j] * weight / (probs[j] + <real>guard)
+    return loss
+
+
+# Losses that are a mean over elements, by the form of their terms.
+cdef enum:
+    FORM_BINARY
+    FORM_HUBER
+    FORM_ABSOLUTE
+
+
+cdef inline void binary_terms(
+    const real* logits, const real* targets, real* terms, real* slopes, Py_ssize_t n
+) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real size, e, wrong, excess
+    for i in range(n):
+        size = absolute(logits[i])
+        e = exponential(-size)
+        wrong = <real>1 - targets[i] if logits[i] > <real>0 else targets[i]
+        terms[i] = wrong * size + log1p_up_to_one(e)
+        excess = e / (<real>1 + e) - wrong
+        slopes[i] = -excess if logits[i] > <real>0 else excess
+
+
+cdef inline void huber_terms(
+    const real* pred, const real* target, real delta, real* terms, real* slopes, Py_ssize_t n
+) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real diff, clipped
+    for i in range(n):
+        diff = pred[i] - target[i]
+        clipped = delta if diff > delta else diff
+        clipped = -delta if clipped < -delta else clipped
+        terms[i] = clipped * (diff - <real>0.5 * clipped)
+        slopes[i] = clipped
+
+
+cdef inline void absolute_terms(
+    const real* pred, const real* target, real* terms, real* slopes, Py_ssize_t n
+) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real diff
+    for i in range(n):
+        diff = pred[i] - target[i]
+        terms[i] = absolute(diff)
+        # The last arm is zero or NaN.
+        slopes[i] = <real>1 if diff > <real>0 else (<real>-1 if diff < <real>0 else diff)
+
+
+cdef inline double elementwise_loss_rows(
+    int form, const real* out, const real* targets, const real* weights, double share,
+    double slope, double delta, real* dout, Py_ssize_t n, Py_ssize_t m
+) noexcept nogil:
+    """Sum of weight * the terms of a row, over n rows; the gradient is weight * share * slope * that
+    of the terms. A mean over elements has the slope 1/m, and divides the sum by m."""
+    # As many short rows at a time as fill a tile: one alone would not fill a vector.
+    cdef real terms[TILE]
+    cdef real slopes[TILE]
+    cdef double row_losses[TILE]
+    cdef Py_ssize_t together = TILE // m if m < TILE else 1
+    cdef Py_ssize_t block, first, rows, tile, at, i, j
+    cdef real factor
+    cdef int width
+    cdef double loss = 0
+    for block in range((n + together - 1) // together):
+        first = block * together
+        rows = min(together, n - first)
+        memset(row_losses, 0, sizeof(row_losses))
+        for tile in range(tiles(m)):  # one, or those of a single row
+            at = first * m + tile * TILE
+            width = tile_width(tile, m)
+            if form == FORM_BINARY:
+                binary_terms(out + at, targets + at, terms, slopes, rows * width)
+            elif form == FORM_HUBER:
+                huber_terms(out + at, targets + at, <real>delta, terms, slopes, rows * width)
+            else:
+                absolute_terms(out + at, targets + at, terms, slopes, rows * width)
+            for i in range(rows):
+                row_losses[i] += sum_row(terms + i * width, width)
+                if dout != NULL:
+                    factor = row_weight(weights, first + i, share) * <real>slope
+                    for j in range(i * width, i * width + width):
+                        dout[at + j] = slopes[j] * factor
+        for i in range(rows):
+            loss += row_losses[i] if weights == NULL else row_losses[i] * weights[first + i]
     return loss
 
 

@@ -166,6 +166,45 @@ def _expm1(x):
 
 
 # --------------------------------------------------------------------------------------------------
+# Logarithms
+# log(1 + u) = 2 artanh(s) with s = u / (2 + u), whose series 2 s (1 + s^2/3 + s^4/5 + ...) has no
+# cancelling terms. Where |s| <= 1/3, which is u in [0, 1], float32 needs 8 of them, float64 17.
+# --------------------------------------------------------------------------------------------------
+
+
+@_compile(_CONTRACT)
+def _log1p(u):
+    """``log(1 + u)`` for u in [0, 1] or NaN."""
+    two = type(u)(2)
+    s = u / (two + u)
+    z = s * s
+    if isinstance(u, np.float32):
+        p = np.float32(1 / 15) * z + np.float32(1 / 13)
+        p = p * z + np.float32(1 / 11)
+        p = p * z + np.float32(1 / 9)
+        p = p * z + np.float32(1 / 7)
+        p = p * z + np.float32(1 / 5)
+        p = p * z + np.float32(1 / 3)
+    else:
+        p = (1 / 33) * z + 1 / 31
+        p = p * z + 1 / 29
+        p = p * z + 1 / 27
+        p = p * z + 1 / 25
+        p = p * z + 1 / 23
+        p = p * z + 1 / 21
+        p = p * z + 1 / 19
+        p = p * z + 1 / 17
+        p = p * z + 1 / 15
+        p = p * z + 1 / 13
+        p = p * z + 1 / 11
+        p = p * z + 1 / 9
+        p = p * z + 1 / 7
+        p = p * z + 1 / 5
+        p = p * z + 1 / 3
+    return two * s + (two * s) * (z * p)
+
+
+# --------------------------------------------------------------------------------------------------
 # Affine
 # --------------------------------------------------------------------------------------------------
 
@@ -525,6 +564,19 @@ def softmax_forward(x, out):
 
 
 @_kernel
+def softmax_backward(dout, out, dx):
+    """See `reference.softmax_backward`."""
+    n, c = out.shape
+    for i in range(n):
+        total = 0.0
+        for j in range(c):
+            total = _add(total, dout[i, j] * out[i, j])
+        shared = out.dtype.type(total)
+        for j in range(c):
+            dx[i, j] = out[i, j] * (dout[i, j] - shared)
+
+
+@_kernel
 def softmax_cross_entropy(logits, labels, weights, probs, dlogits):
     """See `reference.softmax_cross_entropy`.
 
@@ -596,6 +648,80 @@ def softmax_cross_entropy_soft(logits, targets, weights, probs, dlogits):
 
 
 @_kernel
+def cross_entropy(probs, labels, weights, guard, dprobs):
+    """See `reference.cross_entropy`."""
+    n, c = probs.shape
+    dtype = probs.dtype.type
+    loss = 0.0
+    for i in range(n):
+        chosen = probs[i, labels[i]]
+        surprise = np.log(np.float64(chosen) + guard)
+        scale = dtype(1.0 / n)
+        if weights is None:
+            loss -= surprise
+        else:
+            loss -= weights[i] * surprise
+            scale *= weights[i]
+        if dprobs is not None:
+            for j in range(c):
+                dprobs[i, j] = dtype(0)
+            dprobs[i, labels[i]] = -scale / (chosen + dtype(guard))
+    return float(loss / n)
+
+
+@_kernel
+def cross_entropy_soft(probs, targets, weights, guard, dprobs):
+    """See `reference.cross_entropy_soft`."""
+    n, c = probs.shape
+    dtype = probs.dtype.type
+    loss = 0.0
+    for i in range(n):
+        row = 0.0
+        for j in range(c):
+            target, p = np.float64(targets[i, j]), np.float64(probs[i, j])
+            row += target * (np.log(p + guard) if target != 0.0 else p)
+        scale = dtype(1.0 / n)
+        if weights is None:
+            loss -= row
+        else:
+            loss -= weights[i] * row
+            scale *= weights[i]
+        if dprobs is not None:
+            for j in range(c):
+                dprobs[i, j] = -targets[i, j] * scale / (probs[i, j] + dtype(guard))
+    return float(loss / n)
+
+
+@_kernel
+def binary_cross_entropy(logits, targets, weights, dlogits):
+    """See `reference.binary_cross_entropy`."""
+    n, m = logits.shape
+    dtype = logits.dtype.type
+    zero, one = dtype(0), dtype(1)
+    loss = 0.0
+    for i in range(n):
+        scale = dtype(1.0 / n)
+        if weights is not None:
+            scale *= weights[i]
+        scale *= dtype(1.0 / m)
+        row = 0.0
+        for j in range(m):
+            size = abs(logits[i, j])
+            e = _exp(-size)
+            wrong = one - targets[i, j] if logits[i, j] > zero else targets[i, j]
+            row = _add(row, wrong * size + _log1p(e))
+            if dlogits is not None:
+                excess = e / (one + e) - wrong
+                dlogits[i, j] = (-excess if logits[i, j] > zero else excess) * scale
+        row /= m
+        if weights is None:
+            loss += row
+        else:
+            loss += weights[i] * row
+    return float(loss / n)
+
+
+@_kernel
 def mean_squared_error(pred, target, weights, dpred):
     """See `reference.mean_squared_error`."""
     n, m = pred.shape
@@ -636,6 +762,60 @@ def sum_squared_error(pred, target, weights, dpred):
             if dpred is not None:
                 dpred[i, j] = diff * scale
         row *= 0.5
+        if weights is None:
+            loss += row
+        else:
+            loss += weights[i] * row
+    return float(loss / n)
+
+
+@_kernel
+def mean_absolute_error(pred, target, weights, dpred):
+    """See `reference.mean_absolute_error`."""
+    n, m = pred.shape
+    dtype = pred.dtype.type
+    zero = dtype(0)
+    loss = 0.0
+    for i in range(n):
+        scale = dtype(1.0 / n)
+        if weights is not None:
+            scale *= weights[i]
+        scale *= dtype(1.0 / m)
+        row = 0.0
+        for j in range(m):
+            diff = pred[i, j] - target[i, j]
+            row = _add(row, abs(diff))
+            if dpred is not None:
+                # The last case is zero, or NaN.
+                dpred[i, j] = scale if diff > zero else (-scale if diff < zero else diff * scale)
+        row /= m
+        if weights is None:
+            loss += row
+        else:
+            loss += weights[i] * row
+    return float(loss / n)
+
+
+@_kernel
+def huber(pred, target, weights, delta, dpred):
+    """See `reference.huber`."""
+    n, m = pred.shape
+    dtype = pred.dtype.type
+    half, delta = dtype(0.5), dtype(delta)
+    loss = 0.0
+    for i in range(n):
+        scale = dtype(1.0 / n)
+        if weights is not None:
+            scale *= weights[i]
+        scale *= dtype(1.0 / m)
+        row = 0.0
+        for j in range(m):
+            diff = pred[i, j] - target[i, j]
+            clipped = delta if diff > delta else (-delta if diff < -delta else diff)
+            row = _add(row, clipped * (diff - half * clipped))
+            if dpred is not None:
+                dpred[i, j] = clipped * scale
+        row /= m
         if weights is None:
             loss += row
         else:

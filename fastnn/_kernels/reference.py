@@ -241,6 +241,12 @@ def softmax_forward(x, out):
     out /= out.sum(axis=1, keepdims=True, dtype=np.float64)
 
 
+def softmax_backward(dout, out, dx):
+    """``dx = out * (dout - sum(dout * out))`` for each row; all (N, C)."""
+    shared = (dout * out).sum(axis=1, keepdims=True, dtype=np.float64).astype(out.dtype)
+    dx[:] = out * (dout - shared)
+
+
 def softmax_cross_entropy(logits, labels, weights, probs, dlogits):
     """Loss ``-log softmax(logits)[label]``; logits, probs, dlogits (N, C), labels (N,) int64.
 
@@ -282,6 +288,59 @@ def softmax_cross_entropy_soft(logits, targets, weights, probs, dlogits):
     return float((losses if weights is None else losses * weights).sum() / n)
 
 
+def cross_entropy(probs, labels, weights, guard, dprobs):
+    """Loss ``-log(probs[label] + guard)``; probs and dprobs (N, C), labels (N,) int64.
+
+    ``dprobs = -weight / N / (probs + guard)`` at the label, else 0. The textbook's form for a
+    network that ends with a softmax layer: the guard, 1e-7, keeps the logarithm of zero finite.
+    Saitoh, "Deep Learning from Scratch" (2016), section 4.2.
+    """
+    n = probs.shape[0]
+    rows = np.arange(n)
+    chosen = probs[rows, labels]
+    losses = -np.log(chosen.astype(np.float64) + guard)
+    if dprobs is not None:
+        dprobs[:] = 0
+        weight = _row_weights(weights, n, probs.dtype)[:, 0]
+        dprobs[rows, labels] = -weight / (chosen + probs.dtype.type(guard))
+    return float((losses if weights is None else losses * weights).sum() / n)
+
+
+def cross_entropy_soft(probs, targets, weights, guard, dprobs):
+    """Loss ``-sum(targets * log(probs + guard))``; all (N, C), targets one-hot or soft.
+
+    ``dprobs = -targets * weight / N / (probs + guard)``. Where a target is zero the logarithm is
+    not needed; the product with the probability, zero too, lets its NaN through.
+    """
+    n = probs.shape[0]
+    surprise = targets * np.log(probs.astype(np.float64) + guard)
+    losses = -np.where(targets == 0, targets * probs, surprise).sum(axis=1)
+    if dprobs is not None:
+        weight = _row_weights(weights, n, probs.dtype)
+        dprobs[:] = -targets * weight / (probs + probs.dtype.type(guard))
+    return float((losses if weights is None else losses * weights).sum() / n)
+
+
+def binary_cross_entropy(logits, targets, weights, dlogits):
+    """``-t log(p) - (1 - t) log(1 - p)`` with ``p = sigmoid(logits)``, mean over rows and columns.
+
+    All (N, M), targets in [0, 1]; ``dlogits = (p - t) * weight / (N M)``. Each column is a yes or
+    no of its own. With ``wrong``, the part of the target on the other side of zero than the logit,
+    the loss is ``wrong * |logit| + log(1 + exp(-|logit|))``: nothing overflows, nothing cancels.
+    """
+    n, m = logits.shape
+    size = np.abs(logits)
+    e = np.exp(-size)
+    wrong = np.where(logits > 0, 1 - targets, targets)
+    losses = (wrong * size + np.log1p(e)).sum(axis=1, dtype=np.float64) / m
+    if dlogits is not None:
+        # sigmoid(-|logit|) keeps the digits that 1 - p would lose.
+        excess = e / (1 + e) - wrong
+        weight = _row_weights(weights, n, logits.dtype) * logits.dtype.type(1.0 / m)
+        np.multiply(np.where(logits > 0, -excess, excess), weight, out=dlogits)
+    return float((losses if weights is None else losses * weights).sum() / n)
+
+
 def mean_squared_error(pred, target, weights, dpred):
     """``mean((pred - target)^2)`` over rows and features; pred, target, dpred (N, M)."""
     n, m = pred.shape
@@ -301,6 +360,34 @@ def sum_squared_error(pred, target, weights, dpred):
     losses = 0.5 * np.square(diff).sum(axis=1, dtype=np.float64)
     if dpred is not None:
         np.multiply(diff, _row_weights(weights, n, pred.dtype), out=dpred)
+    return float((losses if weights is None else losses * weights).sum() / n)
+
+
+def mean_absolute_error(pred, target, weights, dpred):
+    """``mean(|pred - target|)`` over rows and features; all (N, M); flat at zero."""
+    n, m = pred.shape
+    diff = pred - target
+    losses = np.abs(diff).sum(axis=1, dtype=np.float64) / m
+    if dpred is not None:
+        weight = _row_weights(weights, n, pred.dtype) * pred.dtype.type(1.0 / m)
+        np.multiply(np.sign(diff), weight, out=dpred)
+    return float((losses if weights is None else losses * weights).sum() / n)
+
+
+def huber(pred, target, weights, delta, dpred):
+    """Half the square of ``d = pred - target`` up to delta, from there on a line; all (N, M).
+
+    ``0.5 d^2`` where ``|d| <= delta``, else ``delta * (|d| - 0.5 delta)``; mean over rows and
+    features. With ``c``, d clipped to [-delta, delta], both are ``c * (d - 0.5 c)`` and the
+    gradient is c. Huber (1964), https://doi.org/10.1214/aoms/1177703732.
+    """
+    n, m = pred.shape
+    diff = pred - target
+    clipped = np.clip(diff, pred.dtype.type(-delta), pred.dtype.type(delta))
+    losses = (clipped * (diff - 0.5 * clipped)).sum(axis=1, dtype=np.float64) / m
+    if dpred is not None:
+        weight = _row_weights(weights, n, pred.dtype) * pred.dtype.type(1.0 / m)
+        np.multiply(clipped, weight, out=dpred)
     return float((losses if weights is None else losses * weights).sum() / n)
 
 

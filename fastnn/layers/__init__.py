@@ -5,9 +5,17 @@ from fastnn.layers.affine import Affine
 from fastnn.layers.base import Layer
 from fastnn.layers.batchnorm import BatchNorm
 from fastnn.layers.dropout import Dropout
+from fastnn.layers.softmax import Softmax
 from fastnn.layers.tied import TiedAffine
 
-_ALL: tuple[type[Layer], ...] = (Affine, BatchNorm, Dropout, TiedAffine, *ACTIVATIONS.values())
+_ALL: tuple[type[Layer], ...] = (
+    Affine,
+    BatchNorm,
+    Dropout,
+    Softmax,
+    TiedAffine,
+    *ACTIVATIONS.values(),
+)
 LAYERS: dict[str, type[Layer]] = {cls.kind: cls for cls in _ALL}
 
 __all__ = [
@@ -22,6 +30,7 @@ __all__ = [
     "LeakyReLU",
     "ReLU",
     "Sigmoid",
+    "Softmax",
     "Tanh",
     "TiedAffine",
 ]
