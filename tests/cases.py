@@ -200,6 +200,11 @@ def _softmax_terms(name: str, a: Arguments) -> dict[str, Any]:
     return {"out": _softmax(a["x"])[0]}
 
 
+def _gaussian_noise_terms(name: str, a: Arguments) -> dict[str, Any]:
+    # The noise is a radius, up to 5.8, times a cosine: its error is relative to the radius.
+    return {"out": np.abs(a["x"]) + 6 * a["std"]}
+
+
 def _softmax_backward_terms(name: str, a: Arguments) -> dict[str, Any]:
     dout, out = np.abs(a["dout"]), np.abs(a["out"])
     return {"dx": out * (dout + (dout * out).sum(axis=1, keepdims=True))}
@@ -457,6 +462,40 @@ _TABLE = (
         "dropout_backward",
         {"dout": read("NM"), "mask": read("NM", MASK), "ratio": 0.3, "dx": write("NM")},
     ),
+    _elementwise(
+        "masking_noise_forward",
+        {
+            "x": read("NM"),
+            "ratio": 0.3,
+            "seed": 20_240_229,
+            "step": 17,
+            "layer": 3,
+            "mask": write("NM", MASK),
+            "out": write("NM"),
+        },
+        variants={"keep_all": {"ratio": 0.0}, "drop_most": {"ratio": 0.97}},
+    ),
+    _elementwise(
+        "masking_noise_backward",
+        {"dout": read("NM"), "mask": read("NM", MASK), "dx": write("NM")},
+    ),
+    _elementwise(
+        "gaussian_noise_forward",
+        {
+            "x": read("NM"),
+            "std": 0.5,
+            "seed": 20_240_229,
+            "step": 17,
+            "layer": 3,
+            "out": write("NM"),
+        },
+        variants={
+            "much": {"std": 100.0},
+            "zero_keys": {"seed": 0, "step": 0, "layer": 0},
+            "largest_keys": {"seed": 2**63 - 1, "step": 2**63 - 1, "layer": 2**63 - 1},
+        },
+        magnitude=_gaussian_noise_terms,
+    ),
     KernelCase(
         "softmax_forward",
         {"x": read("NM"), "out": write("NM")},
@@ -604,6 +643,23 @@ _TABLE = (
             any_shape=True,
         )
         for name in ("l1_penalty", "l2_penalty")
+    ),
+    _elementwise(
+        "clip_by_value",
+        {"g": update("NM"), "limit": 0.03},
+        variants={"most_within": {"limit": 2.0}},
+    ),
+    _elementwise("squared_norm", {"g": read("NM")}, lengths={RETURN: "NM"}),
+    _elementwise(
+        "clip_by_norm",
+        {"g": update("NM"), "norm": 3.0, "limit": 1.0},
+        variants={"within": {"limit": 5.0}, "tiny": {"norm": 1e-6, "limit": 1e-7}},
+    ),
+    KernelCase(
+        "max_norm",
+        {"w": update("NM"), "limit": 5.5},
+        variants={"all": {"limit": 0.1}, "none": {"limit": 100.0}},
+        lengths={"w": "N"},
     ),
     KernelCase(
         "sgd_update",

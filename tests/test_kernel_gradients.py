@@ -141,6 +141,20 @@ def _dropout(rng: Generator) -> Check:
     return value, {"dx": (x, dx)}
 
 
+def _masking_noise(rng: Generator) -> Check:
+    x, dout = rng.standard_normal((N, M)), rng.standard_normal((N, M))
+    mask, out, dx = np.empty((N, M), np.uint8), np.empty((N, M)), np.empty((N, M))
+    reference.masking_noise_forward(x, 0.4, 1, 2, 3, mask, out)
+    assert 0 < mask.sum() < mask.size
+    reference.masking_noise_backward(dout, mask, dx)
+
+    def value() -> float:
+        reference.masking_noise_forward(x, 0.4, 1, 2, 3, np.empty_like(mask), out)
+        return float((dout * out).sum())
+
+    return value, {"dx": (x, dx)}
+
+
 Targets = Callable[[Generator], np.ndarray]
 
 
@@ -243,6 +257,7 @@ def _checks() -> Iterator[tuple[str, str, Callable[[Generator], Check]]]:
     yield "elu_backward", "alpha", _activation("elu", False, 0.4)
     yield "softmax_backward", "", _softmax
     yield "dropout_backward", "", _dropout
+    yield "masking_noise_backward", "", _masking_noise
     soft = "softmax_cross_entropy_soft"
     for weighted in (False, True):
         suffix = "weighted" if weighted else ""

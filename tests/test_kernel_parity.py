@@ -151,6 +151,8 @@ def _refusals() -> list[Any]:
         for name, spec in kernel.arrays().items()
         for layout, (_, applies) in REFUSED.items()
         if applies(spec)
+        # An array alone may be of either dtype.
+        and not (layout == "other dtype" and len(kernel.arrays()) == 1)
     ]
 
 

@@ -716,6 +716,69 @@ def dropout_backward(dout, mask, ratio, dx):
 
 
 # --------------------------------------------------------------------------------------------------
+# Noise
+# --------------------------------------------------------------------------------------------------
+
+def masking_noise_forward(x, ratio, seed, step, layer, mask, out):
+    cdef int t = real_type(x, "x")
+    cdef Py_ssize_t n = cnp.PyArray_SIZE(x)
+    cdef uint32_t threshold = <uint32_t>(<double>ratio * 4294967296.0)
+    cdef uint64_t key = dropout_key(seed, step, layer)
+    cdef void* x_ = like(x, "x", t, x)
+    cdef void* mask_ = like(mask, "mask", cnp.NPY_UINT8, x, True)
+    cdef void* out_ = like(out, "out", t, x, True)
+    with nogil:
+        if t == cnp.NPY_FLOAT32:
+            dropout_forward_all(
+                <float*>x_, threshold, <float>1, key, <uint8_t*>mask_, <float*>out_, n
+            )
+        else:
+            dropout_forward_all(
+                <double*>x_, threshold, <double>1, key, <uint8_t*>mask_, <double*>out_, n
+            )
+
+
+def masking_noise_backward(dout, mask, dx):
+    cdef int t = real_type(dout, "dout")
+    cdef Py_ssize_t n = cnp.PyArray_SIZE(dout)
+    cdef void* dout_ = like(dout, "dout", t, dout)
+    cdef void* mask_ = like(mask, "mask", cnp.NPY_UINT8, dout)
+    cdef void* dx_ = like(dx, "dx", t, dout, True)
+    with nogil:
+        if t == cnp.NPY_FLOAT32:
+            dropout_backward_all(<float*>dout_, <uint8_t*>mask_, <float>1, <float*>dx_, n)
+        else:
+            dropout_backward_all(<double*>dout_, <uint8_t*>mask_, <double>1, <double*>dx_, n)
+
+
+cdef void gaussian_noise_forward_all(
+    const real* x, real std, uint64_t key, real* out, Py_ssize_t n
+) noexcept nogil:
+    cdef Py_ssize_t piece, i
+    cdef int threads = team(n)
+    if threads == 1:
+        gaussian_noise_span(x, std, key, 0, out, n)
+        return
+    for piece in prange(pieces(n), schedule="static", num_threads=threads):
+        i = piece * PIECE
+        gaussian_noise_span(x + i, std, key, i, out + i, span(piece, n))
+
+
+def gaussian_noise_forward(x, std, seed, step, layer, out):
+    cdef int t = real_type(x, "x")
+    cdef Py_ssize_t n = cnp.PyArray_SIZE(x)
+    cdef double std_ = std
+    cdef uint64_t key = dropout_key(seed, step, layer)
+    cdef void* x_ = like(x, "x", t, x)
+    cdef void* out_ = like(out, "out", t, x, True)
+    with nogil:
+        if t == cnp.NPY_FLOAT32:
+            gaussian_noise_forward_all(<float*>x_, <float>std_, key, <float*>out_, n)
+        else:
+            gaussian_noise_forward_all(<double*>x_, std_, key, <double*>out_, n)
+
+
+# --------------------------------------------------------------------------------------------------
 # Losses
 # --------------------------------------------------------------------------------------------------
 
@@ -982,6 +1045,87 @@ def l2_penalty(w, strength, dw):
         else:
             total = l2_penalty_all(<double*>w_, strength_, <double*>dw_, n)
     return 0.5 * strength_ * total
+
+
+# --------------------------------------------------------------------------------------------------
+# Bounds on gradients and on weights
+# --------------------------------------------------------------------------------------------------
+
+cdef void clip_by_value_all(real* g, real limit, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t piece
+    for piece in prange(pieces(n), schedule="static", num_threads=team(n)):
+        clip_by_value_span(g + piece * PIECE, limit, span(piece, n))
+
+
+def clip_by_value(g, limit):
+    cdef int t = real_type(g, "g")
+    cdef Py_ssize_t n = cnp.PyArray_SIZE(g)
+    cdef double limit_ = limit
+    cdef void* g_ = like(g, "g", t, g, True)
+    with nogil:
+        if t == cnp.NPY_FLOAT32:
+            clip_by_value_all(<float*>g_, <float>limit_, n)
+        else:
+            clip_by_value_all(<double*>g_, limit_, n)
+
+
+cdef double squared_norm_all(const real* g, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t piece
+    cdef double total = 0
+    for piece in range(pieces(n)):
+        total += sum_squares(g + piece * PIECE, span(piece, n))
+    return total
+
+
+def squared_norm(g):
+    cdef int t = real_type(g, "g")
+    cdef Py_ssize_t n = cnp.PyArray_SIZE(g)
+    cdef void* g_ = like(g, "g", t, g)
+    cdef double total
+    with nogil:
+        if t == cnp.NPY_FLOAT32:
+            total = squared_norm_all(<float*>g_, n)
+        else:
+            total = squared_norm_all(<double*>g_, n)
+    return total
+
+
+cdef void scale_all(real* g, real factor, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t piece
+    for piece in prange(pieces(n), schedule="static", num_threads=team(n)):
+        scale_span(g + piece * PIECE, factor, span(piece, n))
+
+
+def clip_by_norm(g, norm, limit):
+    cdef int t = real_type(g, "g")
+    cdef Py_ssize_t n = cnp.PyArray_SIZE(g)
+    cdef double factor = clip_factor(norm, limit)
+    cdef void* g_ = like(g, "g", t, g, True)
+    if factor == 1.0:
+        return
+    with nogil:
+        if t == cnp.NPY_FLOAT32:
+            scale_all(<float*>g_, <float>factor, n)
+        else:
+            scale_all(<double*>g_, factor, n)
+
+
+cdef void max_norm_all(real* w, double limit, Py_ssize_t n, Py_ssize_t m) noexcept nogil:
+    cdef Py_ssize_t tile
+    for tile in prange(tiles(m), schedule="static", num_threads=team(n * m)):
+        max_norm_tile(w + tile * TILE, limit, n, m, tile_width(tile, m))
+
+
+def max_norm(w, limit):
+    cdef int t = real_type(w, "w", 2)
+    cdef Py_ssize_t n = cnp.PyArray_DIM(w, 0), m = cnp.PyArray_DIM(w, 1)
+    cdef double limit_ = limit
+    cdef void* w_ = matrix(w, "w", t, n, m, True)
+    with nogil:
+        if t == cnp.NPY_FLOAT32:
+            max_norm_all(<float*>w_, limit_, n, m)
+        else:
+            max_norm_all(<double*>w_, limit_, n, m)
 
 
 # --------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ cast to the type of the data: a bare 1 would make Cython compute in double.
 """
 
 from libc.math cimport log, sqrt
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 from scipy.linalg.cython_blas cimport dgemm, dgemv, sgemm, sgemv
 
@@ -196,6 +196,63 @@ cdef inline real log1p_up_to_one(real u) noexcept nogil:
         p = p * z + 1.0 / 5.0
         p = p * z + 1.0 / 3.0
     return (s + s) + (s + s) * (z * p)
+
+
+cdef inline real log_of_unit(real u) noexcept nogil:
+    """log(u) for u in [2^-24, 1]."""
+    # u = 2^e (1 + f) with 1 + f in [sqrt(1/2), sqrt(2)): the bits of sqrt(1/2) taken off u's own
+    # leave e in the exponent's place. log(1 + f) is the series above, with |s| < 0.172.
+    cdef Bits32 b32
+    cdef Bits64 b64
+    cdef int32_t e
+    cdef real f, s, z, p
+    if real is float:
+        b32.value = u
+        e = <int32_t>(b32.bits - <uint32_t>0x3F3504F3) >> 23
+        b32.bits -= <uint32_t>e << 23
+        f = b32.value - <float>1
+    else:
+        b64.value = u
+        e = <int32_t>((b64.bits - <uint64_t>0x3FE6A09E667F3BCD) >> 32) >> 20
+        b64.bits -= <uint64_t>e << 52
+        f = b64.value - <double>1
+    s = f / (<real>2 + f)
+    z = s * s
+    if real is float:
+        p = <float>(1.0 / 9.0)
+    else:
+        p = 1.0 / 21.0
+        p = p * z + 1.0 / 19.0
+        p = p * z + 1.0 / 17.0
+        p = p * z + 1.0 / 15.0
+        p = p * z + 1.0 / 13.0
+        p = p * z + 1.0 / 11.0
+        p = p * z + 1.0 / 9.0
+    p = p * z + <real>(1.0 / 7.0)
+    p = p * z + <real>(1.0 / 5.0)
+    p = p * z + <real>(1.0 / 3.0)
+    return <real>e * <real>0.6931471805599453 + ((s + s) + (s + s) * (z * p))
+
+
+cdef inline real sine_of_turns(real w) noexcept nogil:
+    """sin(2 pi w) for |w| <= 1/4, by its Taylor series as far as the type can tell."""
+    cdef real a = w * <real>6.283185307179586
+    cdef real t = a * a
+    cdef real p
+    if real is float:
+        p = <float>(1.0 / 6227020800.0)
+    else:
+        p = 1.0 / 51090942171709440000.0
+        p = p * t - 1.0 / 121645100408832000.0
+        p = p * t + 1.0 / 355687428096000.0
+        p = p * t - 1.0 / 1307674368000.0
+        p = p * t + 1.0 / 6227020800.0
+    p = p * t - <real>(1.0 / 39916800.0)
+    p = p * t + <real>(1.0 / 362880.0)
+    p = p * t - <real>(1.0 / 5040.0)
+    p = p * t + <real>(1.0 / 120.0)
+    p = p * t - <real>(1.0 / 6.0)
+    return a + a * (t * p)
 
 
 cdef inline real sigmoid(real x) noexcept nogil:
@@ -847,6 +904,33 @@ cdef inline void dropout_backward_span(
 
 
 # --------------------------------------------------------------------------------------------------
+# Noise. Masking noise is dropout with a scale of one.
+# --------------------------------------------------------------------------------------------------
+
+
+cdef inline void gaussian_noise_span(
+    const real* x, real std, uint64_t key, Py_ssize_t first, real* out, Py_ssize_t n
+) noexcept nogil:
+    """Elements first .. first + n of a layer; the pointers are those of element ``first``."""
+    cdef uint32_t key0 = <uint32_t>key
+    cdef uint32_t key1 = <uint32_t>(key >> 32)
+    cdef uint32_t element = <uint32_t>first
+    cdef uint32_t h, g
+    cdef real u, v, radius
+    cdef Py_ssize_t i
+    for i in range(n):
+        h = mix32(mix32(element ^ key0) ^ key1)
+        g = mix32(h ^ key0)
+        element += 1
+        # Through int32: only the newest processors convert unsigned integers.
+        u = <real>(<int32_t>((h >> 8) + <uint32_t>1)) * <real>5.9604644775390625e-08
+        v = <real>(<int32_t>(g >> 8)) * <real>5.9604644775390625e-08
+        radius = square_root(<real>-2 * log_of_unit(u))
+        # cos(2 pi v), of an angle between -1/4 and 1/4 of a turn
+        out[i] = x[i] + std * (radius * sine_of_turns(absolute(v - <real>0.5) - <real>0.25))
+
+
+# --------------------------------------------------------------------------------------------------
 # Losses
 # --------------------------------------------------------------------------------------------------
 
@@ -1165,6 +1249,56 @@ cdef inline void l2_gradient_span(const real* w, real strength, real* dw, Py_ssi
     cdef Py_ssize_t i
     for i in range(n):
         dw[i] += w[i] * strength
+
+
+# --------------------------------------------------------------------------------------------------
+# Bounds on gradients and on weights
+# --------------------------------------------------------------------------------------------------
+
+
+cdef inline void clip_by_value_span(real* g, real limit, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real value
+    for i in range(n):
+        value = limit if g[i] > limit else g[i]
+        g[i] = -limit if value < -limit else value
+
+
+cdef inline double clip_factor(double norm, double limit) noexcept nogil:
+    """What clips gradients of this norm, all together, to the limit; NaN goes through."""
+    cdef double ratio = limit / (norm + 1e-6)
+    return 1.0 if ratio > 1.0 else ratio
+
+
+cdef inline void scale_span(real* g, real factor, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        g[i] *= factor
+
+
+cdef inline void max_norm_tile(
+    real* w, double limit, Py_ssize_t n, Py_ssize_t m, int width
+) noexcept nogil:
+    """The ``width <= TILE`` columns from w on, of n rows m apart."""
+    cdef double squares[TILE]
+    cdef real scale[TILE]
+    cdef double norm
+    cdef Py_ssize_t i
+    cdef int j
+    cdef real* row
+    memset(squares, 0, sizeof(squares))
+    for i in range(n):
+        row = w + i * m
+        for j in range(width):
+            squares[j] += <double>row[j] * <double>row[j]
+    for j in range(width):
+        norm = sqrt(squares[j])
+        # NaN is on no side of the limit, and stays.
+        scale[j] = <real>(limit / (limit if norm <= limit else norm))
+    for i in range(n):
+        row = w + i * m
+        for j in range(width):
+            row[j] *= scale[j]
 
 
 # --------------------------------------------------------------------------------------------------

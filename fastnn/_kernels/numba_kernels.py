@@ -204,6 +204,71 @@ def _log1p(u):
     return two * s + (two * s) * (z * p)
 
 
+# A number is 2^e m with m in [sqrt(1/2), sqrt(2)): the bits of sqrt(1/2) taken off its own leave e
+# in the exponent's place. log m = log(1 + (m - 1)) is the series above with |s| < 0.172.
+_HALF_ROOT_32, _HALF_ROOT_64 = np.uint32(0x3F3504F3), np.uint64(0x3FE6A09E667F3BCD)
+_LN2_32, _LN2_64 = np.float32(0.6931471805599453), 0.6931471805599453
+
+
+@_compile(_CONTRACT)
+def _log_unit(u):
+    """``log(u)`` for u in [2^-24, 1]."""
+    if isinstance(u, np.float32):
+        bits = np.float32(u).view(np.uint32)
+        e = np.int32(np.int32(np.uint32(bits - _HALF_ROOT_32)) >> np.int32(23))
+        f = np.uint32(bits - np.uint32(np.uint32(e) << np.uint32(23))).view(np.float32)
+        f = f - np.float32(1)
+        s = f / (np.float32(2) + f)
+        z = s * s
+        p = np.float32(1 / 9) * z + np.float32(1 / 7)
+        p = p * z + np.float32(1 / 5)
+        p = p * z + np.float32(1 / 3)
+        s = s + s
+        return np.float32(e) * _LN2_32 + (s + s * (z * p))
+    bits = np.float64(u).view(np.uint64)
+    e = np.int64(np.int64(bits - _HALF_ROOT_64) >> np.int64(52))
+    f = np.uint64(bits - (np.uint64(e) << np.uint64(52))).view(np.float64) - 1.0
+    s = f / (2.0 + f)
+    z = s * s
+    p = (1 / 21) * z + 1 / 19
+    p = p * z + 1 / 17
+    p = p * z + 1 / 15
+    p = p * z + 1 / 13
+    p = p * z + 1 / 11
+    p = p * z + 1 / 9
+    p = p * z + 1 / 7
+    p = p * z + 1 / 5
+    p = p * z + 1 / 3
+    s = s + s
+    return np.float64(e) * _LN2_64 + (s + s * (z * p))
+
+
+@_compile(_CONTRACT)
+def _sin_turns(w):
+    """``sin(2 pi w)`` for |w| <= 1/4, by its Taylor series: 7 terms in float32, 11 in float64."""
+    if isinstance(w, np.float32):
+        a = w * np.float32(6.283185307179586)
+        t = a * a
+        p = np.float32(1 / 6227020800) * t - np.float32(1 / 39916800)
+        p = p * t + np.float32(1 / 362880)
+        p = p * t - np.float32(1 / 5040)
+        p = p * t + np.float32(1 / 120)
+        p = p * t - np.float32(1 / 6)
+        return a + a * (t * p)
+    a = w * 6.283185307179586
+    t = a * a
+    p = (1 / 51090942171709440000) * t - 1 / 121645100408832000
+    p = p * t + 1 / 355687428096000
+    p = p * t - 1 / 1307674368000
+    p = p * t + 1 / 6227020800
+    p = p * t - 1 / 39916800
+    p = p * t + 1 / 362880
+    p = p * t - 1 / 5040
+    p = p * t + 1 / 120
+    p = p * t - 1 / 6
+    return a + a * (t * p)
+
+
 # --------------------------------------------------------------------------------------------------
 # Affine
 # --------------------------------------------------------------------------------------------------
@@ -492,6 +557,51 @@ def dropout_backward(dout, mask, ratio, dx):
     dout, mask, dx = dout.reshape(-1), mask.reshape(-1), dx.reshape(-1)
     for i in range(dout.size):
         dx[i] = dout[i] * (dout.dtype.type(mask[i]) * scale)
+
+
+# --------------------------------------------------------------------------------------------------
+# Noise
+# --------------------------------------------------------------------------------------------------
+
+
+@_kernel
+def masking_noise_forward(x, ratio, seed, step, layer, mask, out):
+    """See `reference.masking_noise_forward`."""
+    key0, key1 = _dropout_key(seed, step, layer)
+    threshold = np.uint32(ratio * 2.0**32)
+    zero, one = x.dtype.type(0), x.dtype.type(1)
+    x, mask, out = x.reshape(-1), mask.reshape(-1), out.reshape(-1)
+    for i in range(x.size):
+        h = _mix32(np.uint32(np.uint32(i) ^ key0))
+        keep = _mix32(np.uint32(h ^ key1)) >= threshold
+        mask[i] = keep
+        out[i] = x[i] * (one if keep else zero)
+
+
+@_kernel
+def masking_noise_backward(dout, mask, dx):
+    """See `reference.masking_noise_backward`."""
+    dout, mask, dx = dout.reshape(-1), mask.reshape(-1), dx.reshape(-1)
+    for i in range(dout.size):
+        dx[i] = dout[i] * dout.dtype.type(mask[i])
+
+
+@_kernel
+def gaussian_noise_forward(x, std, seed, step, layer, out):
+    """See `reference.gaussian_noise_forward`; ``cos(2 pi v) = sin(2 pi (|v - 1/2| - 1/4))``."""
+    key0, key1 = _dropout_key(seed, step, layer)
+    dtype = x.dtype.type
+    std, unit = dtype(std), dtype(2.0**-24)
+    half, quarter, minus_two = dtype(0.5), dtype(0.25), dtype(-2)
+    x, out = x.reshape(-1), out.reshape(-1)
+    for i in range(x.size):
+        h = _mix32(np.uint32(_mix32(np.uint32(np.uint32(i) ^ key0)) ^ key1))
+        g = _mix32(np.uint32(h ^ key0))
+        # Through int32: only the newest processors convert unsigned integers.
+        u = dtype(np.int32(np.uint32(h >> np.uint32(8)) + np.uint32(1))) * unit
+        v = dtype(np.int32(np.uint32(g >> np.uint32(8)))) * unit
+        sine = _sin_turns(abs(v - half) - quarter)
+        out[i] = x[i] + std * (np.sqrt(minus_two * _log_unit(u)) * sine)
 
 
 # --------------------------------------------------------------------------------------------------
@@ -858,6 +968,64 @@ def l2_penalty(w, strength, dw):
         for i in range(w.size):
             dw[i] += w[i] * step
     return float(0.5 * strength * total)
+
+
+# --------------------------------------------------------------------------------------------------
+# Bounds on gradients and on weights
+# --------------------------------------------------------------------------------------------------
+
+
+@_kernel
+def clip_by_value(g, limit):
+    """See `reference.clip_by_value`."""
+    limit = g.dtype.type(limit)
+    g = g.reshape(-1)
+    for i in range(g.size):
+        g[i] = limit if g[i] > limit else (-limit if g[i] < -limit else g[i])
+
+
+@_kernel
+def squared_norm(g):
+    """See `reference.squared_norm`."""
+    g = g.reshape(-1)
+    total = 0.0
+    for i in range(g.size):
+        value = np.float64(g[i])
+        total = _add(total, value * value)
+    return float(total)
+
+
+@_kernel
+def clip_by_norm(g, norm, limit):
+    """See `reference.clip_by_norm`."""
+    ratio = limit / (norm + 1e-6)
+    factor = g.dtype.type(1.0 if ratio > 1.0 else ratio)
+    g = g.reshape(-1)
+    for i in range(g.size):
+        g[i] *= factor
+
+
+@_kernel
+def max_norm(w, limit):
+    """See `reference.max_norm`; two passes over a tile of columns."""
+    n, m = w.shape
+    squares, scale = np.empty(_TILE), np.empty(_TILE, w.dtype)
+    for start in range(0, m, _TILE):
+        stop = min(start + _TILE, m)
+        squares[:] = 0.0
+        for i in range(n):
+            row = w[i, start:stop]
+            for j in range(row.size):
+                value = np.float64(row[j])
+                squares[j] += value * value
+        for j in range(stop - start):
+            norm = np.sqrt(squares[j])
+            # NaN is on no side of the limit, and stays.
+            scale[j] = limit / (limit if norm <= limit else norm)
+        for i in range(n):
+            row = w[i, start:stop]
+            for j in range(row.size):
+                row[j] *= scale[j]
 
 
 # --------------------------------------------------------------------------------------------------

@@ -197,6 +197,15 @@ def _mix32(h):
     return h
 
 
+def _element_hashes(n, key0, key1):
+    """32 random bits for each of n elements: a hash of the index with two keys."""
+    h = np.arange(n, dtype=np.uint32)
+    h ^= key0
+    h = _mix32(h)
+    h ^= key1
+    return _mix32(h)
+
+
 def dropout_forward(x, ratio, seed, step, layer, mask, out):
     """Draw ``mask`` (1 keeps, 0 drops, uint8) and write ``out = x * mask / (1 - ratio)``.
 
@@ -205,12 +214,7 @@ def dropout_forward(x, ratio, seed, step, layer, mask, out):
     every implementation and for any number of threads. ``seed``, ``step`` and ``layer`` are
     non-negative and below 2^63; elements beyond 2^32 repeat the mask.
     """
-    key0, key1 = _dropout_key(seed, step, layer)
-    h = np.arange(x.size, dtype=np.uint32)
-    h ^= key0
-    h = _mix32(h)
-    h ^= key1
-    h = _mix32(h)
+    h = _element_hashes(x.size, *_dropout_key(seed, step, layer))
     mask.reshape(-1)[:] = h >= np.uint32(ratio * 2.0**32)
     # A product, not a selection: a dropped NaN stays visible.
     np.multiply(x, mask * x.dtype.type(1.0 / (1.0 - ratio)), out=out)
@@ -219,6 +223,40 @@ def dropout_forward(x, ratio, seed, step, layer, mask, out):
 def dropout_backward(dout, mask, ratio, dx):
     """``dx = dout * mask / (1 - ratio)``."""
     np.multiply(dout, mask * dout.dtype.type(1.0 / (1.0 - ratio)), out=dx)
+
+
+# --------------------------------------------------------------------------------------------------
+# Noise, as random as dropout: a pure function of (seed, step, layer, element)
+# Vincent et al. (2010), https://jmlr.org/papers/v11/vincent10a.html, section 3.
+# --------------------------------------------------------------------------------------------------
+
+
+def masking_noise_forward(x, ratio, seed, step, layer, mask, out):
+    """Draw ``mask`` as `dropout_forward` and write ``out = x * mask``: what stays is not scaled."""
+    h = _element_hashes(x.size, *_dropout_key(seed, step, layer))
+    mask.reshape(-1)[:] = h >= np.uint32(ratio * 2.0**32)
+    np.multiply(x, mask, out=out)
+
+
+def masking_noise_backward(dout, mask, dx):
+    """``dx = dout * mask``."""
+    np.multiply(dout, mask, out=dx)
+
+
+def gaussian_noise_forward(x, std, seed, step, layer, out):
+    """``out = x + std * z`` with a standard normal z for each element; its gradient is dout's.
+
+    ``z = sqrt(-2 log u) cos(2 pi v)``, Box and Muller (1958),
+    https://doi.org/10.1214/aoms/1177706645. Of two hashes of the element the upper 24 bits count,
+    which float32 holds exactly: u in (0, 1], v in [0, 1), the same in either dtype. So |z| stays
+    below 5.8, which a normal number exceeds once in 10^8 times.
+    """
+    key0, key1 = _dropout_key(seed, step, layer)
+    h = _element_hashes(x.size, key0, key1)
+    u = ((h >> np.uint32(8)) + 1.0) * 2.0**-24
+    v = (_mix32(h ^ key0) >> np.uint32(8)) * 2.0**-24
+    z = np.sqrt(-2.0 * np.log(u)) * np.cos(2.0 * np.pi * v)
+    out[...] = x + (std * z).astype(x.dtype).reshape(x.shape)
 
 
 # --------------------------------------------------------------------------------------------------
@@ -408,6 +446,41 @@ def l2_penalty(w, strength, dw):
     if dw is not None:
         dw += w * w.dtype.type(strength)
     return float(0.5 * strength * np.square(w, dtype=np.float64).sum())
+
+
+# --------------------------------------------------------------------------------------------------
+# Bounds on gradients, before an update, and on weights, after it; g and w are updated
+# --------------------------------------------------------------------------------------------------
+
+
+def clip_by_value(g, limit):
+    """``g = min(max(g, -limit), limit)``; any shape."""
+    np.clip(g, g.dtype.type(-limit), g.dtype.type(limit), out=g)
+
+
+def squared_norm(g):
+    """``sum g^2``; any shape."""
+    wide = g.astype(np.float64)
+    return float((wide * wide).sum())
+
+
+def clip_by_norm(g, norm, limit):
+    """``g *= min(1, limit / (norm + 1e-6))``; any shape.
+
+    ``norm`` is that of all gradients together, of which g may be a part: their direction stays.
+    Pascanu et al. (2013), https://arxiv.org/abs/1211.5063; as `torch.nn.utils.clip_grad_norm_`.
+    """
+    g *= g.dtype.type(np.minimum(1.0, limit / (norm + 1e-6)))
+
+
+def max_norm(w, limit):
+    """Scale each column of w (K, M) that is longer than the limit down to it; limit > 0.
+
+    ``w[:, j] *= limit / max(|w[:, j]|, limit)``: a column is what comes into a unit.
+    Srebro and Shraibman (2005); with dropout Srivastava et al. (2014), section 5.1.
+    """
+    norms = np.sqrt(np.square(w, dtype=np.float64).sum(axis=0))
+    w *= (limit / np.maximum(norms, limit)).astype(w.dtype)
 
 
 # --------------------------------------------------------------------------------------------------
