@@ -37,7 +37,14 @@ def every_layer(backend=None, dtype="float64", rng=0):
 
 def other_layers(backend=None, dtype="float64", rng=0):
     """8 features to 3 outputs, through the kinds that `every_layer` has not."""
-    layers = [fnn.Affine(6), fnn.ReLU(), fnn.Affine(3), fnn.Softmax()]
+    layers = [
+        fnn.GaussianNoise(0.3),
+        fnn.Affine(6),
+        fnn.ReLU(),
+        fnn.MaskingNoise(0.2),
+        fnn.Affine(3),
+        fnn.Softmax(),
+    ]
     return fnn.Sequential(layers, input_shape=8, rng=rng, dtype=dtype, backend=backend)
 
 

@@ -208,6 +208,92 @@ def test_dropout_takes_the_next_mask_after_a_training_step():
     assert not np.array_equal(steps[0], steps[1])
 
 
+NOISE = {
+    "gaussian_noise1": lambda: fnn.GaussianNoise(0.5),
+    "masking_noise1": lambda: fnn.MaskingNoise(0.5),
+}
+
+
+@pytest.mark.parametrize("make", NOISE.values(), ids=NOISE)
+def test_noise_is_in_training_only(make, backend, dtype, rng):
+    layer = make()
+    model = alone(layer, dtype=dtype, backend=backend)
+    x, dout = rng.standard_normal((2, 9, 5)).astype(dtype)
+    for out in (model.forward(x), model.predict(x), layer.forward(x)):
+        np.testing.assert_array_equal(out, x)
+    np.testing.assert_array_equal(layer.backward(dout), dout)
+    assert not np.array_equal(model.forward(x, train=True), x)
+    assert model.forward(x, train=True).dtype == dtype
+    assert layer.backward(dout, input_gradient=False) is None
+
+
+@pytest.mark.parametrize("make", [lambda: fnn.GaussianNoise(0), lambda: fnn.MaskingNoise(0)])
+def test_no_noise_is_the_identity_in_training(make, backend, rng):
+    layer = make()
+    model = alone(layer, backend=backend)
+    x, dout = rng.standard_normal((2, 9, 5))
+    np.testing.assert_array_equal(model.forward(x, train=True), x)
+    np.testing.assert_array_equal(layer.backward(dout), dout)
+
+
+@pytest.mark.parametrize("make", NOISE.values(), ids=NOISE)
+def test_noise_depends_on_seed_step_and_place_only(make, backend):
+    x = np.ones((20, 30))
+
+    def noisy(rng=0, step=0, place=0):
+        padding = [fnn.LeakyReLU(1.0) for _ in range(place)]  # the identity
+        model = fnn.Sequential([*padding, make()], 30, rng=rng, dtype="float64", backend=backend)
+        return model.forward(x, train=True, step=step)
+
+    first = noisy()
+    np.testing.assert_array_equal(noisy(), first)
+    for other in (noisy(step=1), noisy(place=1), noisy(rng=1)):
+        # Six standard deviations of the correlation of 600 independent pairs.
+        assert abs(np.corrcoef(first.ravel(), other.ravel())[0, 1]) < 6 / np.sqrt(600)
+    model = alone(make(), n_in=30, backend=backend)
+    whole = model.forward(x, train=True)
+    # The rows before are not touched by those behind them.
+    np.testing.assert_array_equal(model.forward(x[:7], train=True), whole[:7])
+
+
+def test_gaussian_noise_has_its_width_and_passes_the_gradient(backend, dtype, rng):
+    layer = fnn.GaussianNoise(0.5)
+    alone(layer, n_in=100, dtype=dtype, backend=backend)
+    x, dout = rng.standard_normal((2, 50, 100)).astype(dtype)
+    noise = layer.forward(x, train=True) - x
+    # 5000 draws: six standard deviations.
+    assert abs(noise.mean()) < 6 * 0.5 / np.sqrt(5000)
+    assert abs(noise.std() - 0.5) < 6 * 0.5 / np.sqrt(2 * 5000)
+    np.testing.assert_array_equal(layer.backward(dout), dout)
+
+
+def test_masking_noise_does_not_scale_what_stays(backend, dtype):
+    layer = fnn.MaskingNoise(0.2)
+    alone(layer, n_in=100, dtype=dtype, backend=backend)
+    x = np.full((50, 100), 2, dtype)
+    out = layer.forward(x, train=True).copy()
+    assert np.unique(out).tolist() == [0, 2]
+    assert abs((out == 0).mean() - 0.2) < 0.034
+    np.testing.assert_array_equal(layer.backward(x), out)
+
+
+@pytest.mark.parametrize("make", NOISE.values(), ids=NOISE)
+def test_a_model_with_noise_trains(make, backend):
+    """The same run twice, step by step, and to the same numbers on every backend."""
+    x, y = blobs(60)
+
+    def losses(which):
+        layers = [make(), fnn.Affine(6), fnn.ReLU(), make(), fnn.Affine(3)]
+        model = fnn.Sequential(layers, 8, rng=0, dtype="float64", backend=which)
+        trainer = fnn.Trainer(model, optimizer=fnn.Adam(0.01), rng=0, verbose=False)
+        return trainer.fit(x, y, epochs=20)["loss"]
+
+    first = losses(backend)
+    assert first[-1] < 0.8 * first[0]
+    assert losses(backend) == first
+    np.testing.assert_allclose(first, losses("numpy"), rtol=1e-8)
+
+
 def test_whole_numbers_will_do_as_settings(backend, rng):
     x = rng.standard_normal((4, 3))
     layers = [fnn.BatchNorm(momentum=0, eps=1), fnn.LeakyReLU(slope=2), fnn.ELU(alpha=1)]
@@ -223,7 +309,8 @@ def test_whole_numbers_will_do_as_settings(backend, rng):
 
 
 @pytest.mark.parametrize(
-    "make", [lambda: fnn.Affine(5), fnn.BatchNorm, fnn.ReLU, fnn.Dropout, fnn.Softmax]
+    "make",
+    [lambda: fnn.Affine(5), fnn.BatchNorm, fnn.ReLU, fnn.Dropout, fnn.Softmax, fnn.MaskingNoise],
 )
 def test_a_layer_writes_into_buffers_of_its_own(make, rng):
     layer = make()
@@ -264,6 +351,7 @@ EVERY_LAYER = {
     "batchnorm1": fnn.BatchNorm,
     "dropout1": fnn.Dropout,
     "softmax1": fnn.Softmax,
+    **NOISE,
     **{f"{kind}1": make for kind, (make, _, _) in ACTIVATIONS.items()},
 }
 BAD_ROWS = {
@@ -348,6 +436,11 @@ def test_batchnorm_refuses_to_train_on_one_sample(backend):
         (lambda: fnn.Dropout(-0.1), ValueError, "ratio"),
         (lambda: fnn.Dropout(float("nan")), ValueError, "ratio"),
         (lambda: fnn.Dropout("half"), TypeError, "ratio must be a number"),
+        (lambda: fnn.MaskingNoise(1.0), ValueError, r"ratio must be a finite number in \[0, 1\)"),
+        (lambda: fnn.MaskingNoise(None), TypeError, "ratio must be a number"),
+        (lambda: fnn.GaussianNoise(-0.1), ValueError, "std must be"),
+        (lambda: fnn.GaussianNoise(float("inf")), ValueError, "std must be"),
+        (lambda: fnn.GaussianNoise("wide"), TypeError, "std must be a number"),
         (lambda: fnn.BatchNorm(momentum=1.0), ValueError, "momentum"),
         (lambda: fnn.BatchNorm(momentum=-0.5), ValueError, "momentum"),
         (lambda: fnn.BatchNorm(eps=-1e-5), ValueError, "eps"),

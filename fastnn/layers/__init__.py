@@ -5,6 +5,7 @@ from fastnn.layers.affine import Affine
 from fastnn.layers.base import Layer
 from fastnn.layers.batchnorm import BatchNorm
 from fastnn.layers.dropout import Dropout
+from fastnn.layers.noise import GaussianNoise, MaskingNoise
 from fastnn.layers.softmax import Softmax
 from fastnn.layers.tied import TiedAffine
 
@@ -12,6 +13,8 @@ _ALL: tuple[type[Layer], ...] = (
     Affine,
     BatchNorm,
     Dropout,
+    GaussianNoise,
+    MaskingNoise,
     Softmax,
     TiedAffine,
     *ACTIVATIONS.values(),
@@ -26,8 +29,10 @@ __all__ = [
     "Affine",
     "BatchNorm",
     "Dropout",
+    "GaussianNoise",
     "Layer",
     "LeakyReLU",
+    "MaskingNoise",
     "ReLU",
     "Sigmoid",
     "Softmax",
