@@ -17,6 +17,7 @@ from fastnn.callbacks import (
     LearningRateSchedule,
     ReduceLROnPlateau,
 )
+from fastnn.constraints import Constraint, MaxNorm
 from fastnn.errors import CorruptFileError, DivergenceError, FastnnError, NotBuiltError
 from fastnn.history import History
 from fastnn.info import info
@@ -91,6 +92,7 @@ __all__ = [
     "CSVLogger",
     "Callback",
     "Constant",
+    "Constraint",
     "CorruptFileError",
     "CosineDecay",
     "DenoisingAutoencoder",
@@ -112,6 +114,7 @@ __all__ = [
     "LearningRateSchedule",
     "Loss",
     "MaskingNoise",
+    "MaxNorm",
     "MeanAbsoluteError",
     "MeanSquaredError",
     "Momentum",

@@ -11,6 +11,7 @@ import numpy as np
 
 from fastnn.buffers import Workspace, aligned_zeros
 from fastnn.checks import UINT8_SCALE, as_real
+from fastnn.constraints import Constraint
 from fastnn.errors import DivergenceError
 from fastnn.losses import Loss
 from fastnn.lowering import describe_training, training_program
@@ -102,6 +103,10 @@ class EagerEngine:
     regularizer : Regularizer, optional
         For the weights of the layers that have none of their own.
     threads : int
+    constraint : Constraint, optional
+        Likewise.
+    clip_norm, clip_value : float, optional
+        Bounds on the gradients, see `clip`.
 
     Attributes
     ----------
@@ -124,11 +129,17 @@ class EagerEngine:
         optimizer: Optimizer,
         regularizer: Regularizer | None = None,
         threads: int = 1,
+        constraint: Constraint | None = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
     ) -> None:
         self.model = model
         self.loss = loss
         self.optimizer = optimizer
         self.regularizer = regularizer
+        self.constraint = constraint
+        self.clip_norm = clip_norm
+        self.clip_value = clip_value
         self.threads = threads
         self.blas_threads = threads
         self.kernels = model.backend.kernels
@@ -189,8 +200,19 @@ class EagerEngine:
                 total += regularizer.penalty(self.kernels, self.model.params[name], gradient)
         return total
 
+    def clip(self) -> None:
+        """Bound each number of the gradients, then the norm of them all; both hold afterwards."""
+        grads = [self.model.flat_grads[span] for span in self.model.trainable_spans()]
+        if self.clip_value is not None:
+            for g in grads:
+                self.kernels.clip_by_value(g, self.clip_value)
+        if self.clip_norm is not None:
+            norm = math.sqrt(sum(self.kernels.squared_norm(g) for g in grads))
+            for g in grads:
+                self.kernels.clip_by_norm(g, norm, self.clip_norm)
+
     def update(self, lr: float) -> None:
-        """One step of the optimizer along ``model.grads``."""
+        """One step of the optimizer along ``model.grads``; the weights stay in their bounds."""
         self.step_count += 1
         for span, scale in self.model.rated_spans():
             self.optimizer.update(
@@ -201,7 +223,17 @@ class EagerEngine:
                 lr * scale,
                 self.step_count,
             )
+        self.constrain()
         self.model.step += 1
+
+    def constrain(self) -> None:
+        """Put the weights that are trained back into their bounds."""
+        for layer in self.model.layers:
+            constraint = layer.constraint or self.constraint
+            if constraint is None or not layer.trainable:
+                continue
+            for key in layer.weight_names:
+                constraint.apply(self.kernels, self.model.params[f"{layer.name}.{key}"])
 
     def step(self, examples: Examples, lr: float) -> tuple[float, np.ndarray]:
         """One training step; the loss and the outputs before the update.
@@ -214,6 +246,7 @@ class EagerEngine:
         loss, out = self.gradients(examples)
         if not loss <= self._limit(loss):
             raise DivergenceError(self.step_count + 1, loss, lr)
+        self.clip()
         self.update(lr)
         return loss, out
 

@@ -166,8 +166,12 @@ class CrossEntropy(_Classification):
 class _Regression(Loss):
     """Targets of shape (N, n_out), or (N,) for a single output.
 
-    The value is the kernel ``<kind>``'s, which takes the settings as its numbers.
+    The value is the kernel ``<kind>``'s, which takes `numbers` besides the arrays.
     """
+
+    def numbers(self) -> tuple[float, ...]:
+        """The settings that the kernel takes."""
+        return ()
 
     def targets(self, y: Any, rows: int, n_out: int, dtype: np.dtype[Any]) -> np.ndarray:
         array = as_array("y", y)
@@ -192,7 +196,7 @@ class _Regression(Loss):
         dout: np.ndarray | None,
     ) -> float:
         kernel = getattr(kernels, self.kind)
-        return kernel(out, targets, weights, *self.settings().values(), dout)
+        return kernel(out, targets, weights, *self.numbers(), dout)
 
 
 class BinaryCrossEntropy(_Regression):
@@ -256,6 +260,9 @@ class Huber(_Regression):
         self.delta = delta
         if real_in("delta", delta, 0) == 0:
             raise ValueError("delta must be greater than 0; got 0")
+
+    def numbers(self) -> tuple[float, ...]:
+        return (float(self.delta),)
 
 
 LOSSES: dict[str, type[Loss]] = {

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnn.buffers import ALIGNMENT
+from fastnn.constraints import Constraint
 from fastnn.layers import (
     ELU,
     Affine,
@@ -102,6 +103,8 @@ def training_obstacle(
     optimizer: Optimizer,
     regularizer: Regularizer | None,
     metrics: Mapping[str, Metric],
+    constraint: Constraint | None = None,
+    clips: bool = False,
 ) -> str | None:
     """Why a model cannot be trained natively; None if it can."""
     reason = obstacle(model)
@@ -117,6 +120,11 @@ def training_obstacle(
     for layer in model.layers:
         if layer.lr_scale != 1 and layer.param_names and layer.trainable:
             return f"the lr_scale of {layer.name}, {layer.lr_scale:g}, has no native form"
+    for bound in (constraint, *(layer.constraint for layer in model.layers)):
+        if bound is not None:
+            return f"constraint {type(bound).__name__} has no native form"
+    if clips:
+        return "gradient clipping has no native form"
     for name, metric in metrics.items():
         if METRICS.get(name) is not metric:
             return f"metric {name!r} has no native form"

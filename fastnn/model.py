@@ -24,6 +24,7 @@ from fastnn.checks import (
     source_rows,
 )
 from fastnn.components import Component, from_config, is_known
+from fastnn.constraints import CONSTRAINTS
 from fastnn.errors import CorruptFileError
 from fastnn.initializers import INITIALIZERS
 from fastnn.layers import LAYERS, Affine, Layer, Softmax
@@ -602,7 +603,11 @@ class Sequential:
             The file cannot be written; an older one is left as it was.
         """
         for layer in self.layers:
-            parts: list[tuple[Any, Any]] = [(layer, LAYERS), (layer.regularizer, REGULARIZERS)]
+            parts: list[tuple[Any, Any]] = [
+                (layer, LAYERS),
+                (layer.regularizer, REGULARIZERS),
+                (layer.constraint, CONSTRAINTS),
+            ]
             if isinstance(layer, Affine):
                 parts.append((layer.init, INITIALIZERS))
             for part, registry in parts:

@@ -18,6 +18,7 @@ from fastnn.checks import (
     sequence,
     source_rows,
 )
+from fastnn.constraints import Constraint
 from fastnn.data import batch_slices, epoch_order, split_indices
 from fastnn.engine import EagerEngine, Epoch, Examples, NativeEngine
 from fastnn.errors import DivergenceError, NotBuiltError
@@ -64,6 +65,11 @@ class Trainer:
     rng : int or numpy.random.Generator, optional
         Draws the order of the rows, and the rows of a ``validation_share``.
     callbacks : sequence of Callback
+    constraint : Constraint, optional
+        Bound on the weights of all layers that have none of their own, kept after every update.
+    clip_norm, clip_value : float, optional
+        Bounds on the gradients of a step, those of the penalties included: first each number is cut
+        to [-clip_value, clip_value], then all are scaled down together to the norm clip_norm.
     metrics : sequence of str or callable, optional
         By default "accuracy" for classification, "binary_accuracy" for several yes-or-no labels,
         none otherwise.
@@ -116,6 +122,9 @@ class Trainer:
         callbacks: Sequence[Callback] = (),
         metrics: Sequence[str | Metric] | None = None,
         verbose: bool = True,
+        constraint: Constraint | None = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
     ) -> None:
         if not isinstance(model, Sequential):
             raise TypeError(f"model must be a Sequential; got {type(model).__name__}")
@@ -123,10 +132,17 @@ class Trainer:
             raise TypeError(
                 f"regularizer must be a Regularizer, such as L2(1e-4); got {regularizer!r}"
             )
+        if constraint is not None and not isinstance(constraint, Constraint):
+            raise TypeError(
+                f"constraint must be a Constraint, such as MaxNorm(3); got {constraint!r}"
+            )
         self.model = model
         self.loss = loss if isinstance(loss, Loss) else one_of("loss", loss, LOSSES)()
         self.optimizer = _as_optimizer(optimizer)
         self.regularizer = regularizer
+        self.constraint = constraint
+        self.clip_norm = _limit("clip_norm", clip_norm)
+        self.clip_value = _limit("clip_value", clip_value)
         self.batch_size = positive_int("batch_size", batch_size)
         self.rng = generator(rng)
         self.verbose = verbose
@@ -155,7 +171,7 @@ class Trainer:
         self._runner: EagerEngine = (
             NativeEngine(*parts, adapt=not threads_are_fixed(threads))
             if native
-            else EagerEngine(*parts)
+            else EagerEngine(*parts, constraint, self.clip_norm, self.clip_value)
         )
 
     @property
@@ -177,7 +193,13 @@ class Trainer:
         if engine == "eager":
             return "eager", "engine='eager' was asked for"
         obstacle = training_obstacle(
-            self.model, self.loss, self.optimizer, self.regularizer, self.metrics
+            self.model,
+            self.loss,
+            self.optimizer,
+            self.regularizer,
+            self.metrics,
+            self.constraint,
+            clips=self.clip_norm is not None or self.clip_value is not None,
         )
         if obstacle is None:
             return "native", "every part has a native form"
@@ -319,7 +341,7 @@ class Trainer:
     def gradients(
         self, x: Any, y: Any, sample_weight: Any = None
     ) -> tuple[float, dict[str, np.ndarray]]:
-        """Loss and gradients of one batch in training mode; nothing is updated.
+        """Loss and gradients of one batch in training mode; nothing is clipped or updated.
 
         Returns
         -------
@@ -425,6 +447,12 @@ def _as_optimizer(optimizer: str | Optimizer | None) -> Optimizer:
     if isinstance(optimizer, str):
         return one_of("optimizer", optimizer, OPTIMIZERS)()
     raise TypeError(f"optimizer must be an Optimizer, such as Adam(lr=1e-3); got {optimizer!r}")
+
+
+def _limit(name: str, value: float | None) -> float | None:
+    if value is not None and real_in(name, value, 0) == 0:
+        raise ValueError(f"{name} must be greater than 0, or None; got {value!r}")
+    return value
 
 
 def _weights(name: str, values: Any, rows: int) -> np.ndarray:

@@ -26,7 +26,7 @@ FLOORS = [
     ["model"],
     ["lowering"],
     ["layers"],
-    ["optimizers", "losses", "regularizers", "initializers", "storage"],
+    ["optimizers", "losses", "regularizers", "constraints", "initializers", "storage"],
     ["schedules", "metrics"],
     ["data"],
     ["threads", "backend"],

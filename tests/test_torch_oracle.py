@@ -251,6 +251,42 @@ def test_losses(loss, targets, function, backend, dtype, rng):
     close(dout, out_torch.grad, dtype)
 
 
+# -- bounds ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("limit", [0.1, 3.0, 1e3])
+def test_clipping(limit, backend, dtype, rng):
+    """Of the norm of two gradients together, and of values."""
+    kernels = get_backend(backend).kernels
+    for scale in (1.0, 1e-4):
+        arrays = [(scale * rng.standard_normal(n)).astype(dtype) for n in (40, 7)]
+        parameters = [torch.nn.Parameter(torch.zeros(len(g))).to(tensor(g).dtype) for g in arrays]
+        for clip in ("norm", "value"):
+            ours = [g.copy() for g in arrays]
+            for parameter, g in zip(parameters, arrays, strict=True):
+                parameter.grad = tensor(g)
+            if clip == "norm":
+                expected = torch.nn.utils.clip_grad_norm_(parameters, limit)
+                norm = sum(kernels.squared_norm(g) for g in ours) ** 0.5
+                assert norm == pytest.approx(expected.item(), rel=TOLERANCE[dtype])
+                for g in ours:
+                    kernels.clip_by_norm(g, norm, limit)
+            else:
+                torch.nn.utils.clip_grad_value_(parameters, limit)
+                for g in ours:
+                    kernels.clip_by_value(g, limit)
+            for parameter, g in zip(parameters, ours, strict=True):
+                close(g, parameter.grad, dtype)
+
+
+def test_max_norm(backend, dtype, rng):
+    w = rng.standard_normal((9, 6)).astype(dtype)
+    expected = torch.renorm(tensor(w), p=2, dim=1, maxnorm=3.0)
+    assert 0 < (np.linalg.norm(w, axis=0) > 3).sum() < 6
+    get_backend(backend).kernels.max_norm(w, 3.0)
+    np.testing.assert_allclose(w, expected.numpy(), rtol=1e-6)  # torch adds 1e-7 to the norm
+
+
 # -- whole networks --------------------------------------------------------------------------------
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from fastnn.checks import positive_int
 from fastnn.components import from_config
+from fastnn.constraints import CONSTRAINTS, Constraint
 from fastnn.initializers import INITIALIZERS, Initializer, as_initializer
 from fastnn.layers.base import Layer
 from fastnn.regularizers import REGULARIZERS, Regularizer
@@ -24,6 +25,8 @@ class Affine(Layer):
         standard deviation of a normal, or an object.
     regularizer : Regularizer, optional
         Penalty on w, in place of the trainer's.
+    constraint : Constraint, optional
+        Bound on w, in place of the trainer's.
     """
 
     kind = "affine"
@@ -38,14 +41,18 @@ class Affine(Layer):
         units: int,
         init: str | float | Initializer = "he",
         regularizer: Regularizer | None = None,
+        constraint: Constraint | None = None,
     ) -> None:
         self.units = units
         self.init = init
         self.regularizer = regularizer
+        self.constraint = constraint
         positive_int("units", units)
         as_initializer(init)
         if regularizer is not None and not isinstance(regularizer, Regularizer):
             raise TypeError(f"regularizer must be a Regularizer or None; got {regularizer!r}")
+        if constraint is not None and not isinstance(constraint, Constraint):
+            raise TypeError(f"constraint must be a Constraint or None; got {constraint!r}")
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> Self:
@@ -56,6 +63,8 @@ class Affine(Layer):
             settings["regularizer"] = from_config(
                 settings["regularizer"], REGULARIZERS, "regularizer"
             )
+        if isinstance(settings.get("constraint"), Mapping):
+            settings["constraint"] = from_config(settings["constraint"], CONSTRAINTS, "constraint")
         return cls(**settings)
 
     def output_size(self, n_in: int) -> int:

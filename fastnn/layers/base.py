@@ -9,6 +9,7 @@ import numpy as np
 from fastnn.buffers import Workspace
 from fastnn.checks import real_in
 from fastnn.components import Component
+from fastnn.constraints import Constraint
 from fastnn.regularizers import Regularizer
 
 
@@ -49,10 +50,11 @@ class Layer(Component):
         Views of the model's flat parameters and gradients, ``layer.w`` and ``layer.dw``.
     """
 
-    weight_names: ClassVar[tuple[str, ...]] = ()  # the parameters that regularizers apply to
+    weight_names: ClassVar[tuple[str, ...]] = ()  # what regularizers and constraints apply to
     trainable: bool = True
     _lr_scale: float = 1.0
     regularizer: Regularizer | None = None
+    constraint: Constraint | None = None
     name: str
     index: int
     n_in: int
