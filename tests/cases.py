@@ -58,6 +58,13 @@ def _one_hot(rng: np.random.Generator, shape: tuple[int, ...], made: Arguments) 
     return np.eye(shape[1])[rng.integers(0, shape[1], shape[0])]
 
 
+def _one_nan(rng: np.random.Generator, shape: tuple[int, ...], made: Arguments) -> np.ndarray:
+    """Probabilities, and a NaN that one-hot targets hardly ask for."""
+    probs = rng.uniform(0.01, 0.99, shape)
+    probs.flat[-1] = np.nan
+    return probs
+
+
 def _masked_logits(rng: np.random.Generator, shape: tuple[int, ...], made: Arguments) -> np.ndarray:
     """About a third is -inf, as where classes are ruled out; the first class never is."""
     logits = np.where(rng.random(shape) < 0.3, -np.inf, rng.standard_normal(shape))
@@ -90,6 +97,7 @@ MASKED = Fill(_masked_logits)
 NEGATIVE = Fill(_negative_logits)
 SOFT = Fill(_soft_targets, domain=None)
 ONE_HOT = Fill(_one_hot, domain=None)
+ONE_NAN = Fill(_one_nan, domain=None)
 MEAN_OF_X = Fill(lambda rng, shape, made: made["x"].mean(axis=0, dtype=np.float64), domain=None)
 INV_STD_OF_X = Fill(_inv_std, domain=None)
 LABELS = Fill(
@@ -585,6 +593,7 @@ _TABLE = (
             "value_only": {"dprobs": None},
             "one_hot": {"targets": read("NM", ONE_HOT)},
             "certain": {"probs": read("NM", ONE_HOT), "targets": read("NM", ONE_HOT)},
+            "nan_elsewhere": {"probs": read("NM", ONE_NAN), "targets": read("NM", ONE_HOT)},
             "strong_guard": {"guard": 0.1},
         },
         lengths={RETURN: "NM"},
@@ -653,7 +662,12 @@ _TABLE = (
     _elementwise(
         "clip_by_norm",
         {"g": update("NM"), "norm": 3.0, "limit": 1.0},
-        variants={"within": {"limit": 5.0}, "tiny": {"norm": 1e-6, "limit": 1e-7}},
+        variants={
+            "within": {"limit": 5.0},
+            "tiny": {"norm": 1e-6, "limit": 1e-7},
+            "nan": {"norm": math.nan},
+            "infinite": {"norm": math.inf},
+        },
     ),
     KernelCase(
         "max_norm",
