@@ -120,6 +120,9 @@ def test_constraints_are_saved_with_the_model(tmp_path):
     assert repr(twin.layers[0].constraint) == "MaxNorm(limit=2.5)"
     assert twin.layers[3].constraint is None
     assert set(CONSTRAINTS) == {"max_norm"}
+    # Files of before there were constraints say nothing of them.
+    older = {"units": 3, "init": "he", "regularizer": None}
+    assert fnn.Affine.from_settings(older).constraint is None
 
 
 def test_a_constraint_of_ones_own(tmp_path):

@@ -584,10 +584,10 @@ def test_config_is_plain_data():
         "seed": model.seed,
         "step": 0,
         "layers": [
-            {"kind": "affine", "units": 3, "init": "he", "regularizer": None},
+            {"kind": "affine", "units": 3, "init": "he", "regularizer": None, "constraint": None},
             {"kind": "relu"},
             {"kind": "dropout", "ratio": 0.5},
-            {"kind": "affine", "units": 2, "init": "he", "regularizer": None},
+            {"kind": "affine", "units": 2, "init": "he", "regularizer": None, "constraint": None},
         ],
         "frozen": [3],
     }

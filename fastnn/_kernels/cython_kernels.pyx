@@ -1053,7 +1053,11 @@ def l2_penalty(w, strength, dw):
 
 cdef void clip_by_value_all(real* g, real limit, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t piece
-    for piece in prange(pieces(n), schedule="static", num_threads=team(n)):
+    cdef int threads = team(n)
+    if threads == 1:
+        clip_by_value_span(g, limit, n)
+        return
+    for piece in prange(pieces(n), schedule="static", num_threads=threads):
         clip_by_value_span(g + piece * PIECE, limit, span(piece, n))
 
 
@@ -1092,7 +1096,11 @@ def squared_norm(g):
 
 cdef void scale_all(real* g, real factor, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t piece
-    for piece in prange(pieces(n), schedule="static", num_threads=team(n)):
+    cdef int threads = team(n)
+    if threads == 1:
+        scale_span(g, factor, n)
+        return
+    for piece in prange(pieces(n), schedule="static", num_threads=threads):
         scale_span(g + piece * PIECE, factor, span(piece, n))
 
 

@@ -1210,7 +1210,7 @@ cdef inline double elementwise_loss_rows(
     for block in range((n + together - 1) // together):
         first = block * together
         rows = min(together, n - first)
-        memset(row_losses, 0, sizeof(row_losses))
+        memset(row_losses, 0, rows * sizeof(double))
         for tile in range(tiles(m)):  # one, or those of a single row
             at = first * m + tile * TILE
             width = tile_width(tile, m)
