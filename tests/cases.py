@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
+from scipy import special
 
 from fastnn._kernels import reference
 
@@ -89,6 +90,7 @@ def _inv_std(rng: np.random.Generator, shape: tuple[int, ...], made: Arguments) 
 
 
 NORMAL = Fill(lambda rng, shape, made: rng.standard_normal(shape))
+WIDE = Fill(lambda rng, shape, made: 4 * rng.standard_normal(shape))
 POSITIVE = Fill(lambda rng, shape, made: rng.uniform(0.1, 2.0, shape), domain=(0.0, math.inf))
 PROBABILITY = Fill(lambda rng, shape, made: rng.uniform(0.01, 0.99, shape), domain=(0.0, 1.0))
 SYMMETRIC = Fill(lambda rng, shape, made: rng.uniform(-0.99, 0.99, shape), domain=(-1.0, 1.0))
@@ -107,6 +109,9 @@ LABELS = Fill(
     dtype="int64",
 )
 MASK = Fill(lambda rng, shape, made: rng.random(shape) >= 0.3, domain=None, dtype="uint8")
+# Pieces up to the most there are in a case; where there are fewer, those that won get nothing.
+WINNERS = Fill(lambda rng, shape, made: rng.integers(0, 4, shape), domain=None, dtype="uint8")
+TIES = Fill(lambda rng, shape, made: rng.integers(-1, 2, shape))
 
 
 @dataclass(frozen=True)
@@ -116,8 +121,8 @@ class Array:
     Attributes
     ----------
     shape : str
-        A letter for each axis: N rows, K features in, M features out or classes; "P" is a flat
-        buffer of N * M elements.
+        A letter for each axis: N rows, K features in, M features out or classes, G pieces of a
+        maxout unit; "P" is a flat buffer of N * M elements.
     role : {"read", "written", "updated"}
         Written buffers hold garbage before the call; updated ones are read too.
     fill : Fill
@@ -194,6 +199,36 @@ def _batchnorm_inference_terms(name: str, a: Arguments) -> dict[str, Any]:
 def _elu_backward_terms(name: str, a: Arguments) -> dict[str, Any]:
     slope = np.where(a["out"] > 0, 1.0, np.abs(a["out"]) + a["alpha"])
     return {"dx": np.abs(a["dout"]) * slope}
+
+
+def _normal(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The normal distribution at x, its tail and its density, with the errors of exp(-x^2 / 2).
+
+    The exponential turns a relative error of its argument into |argument| times that.
+    """
+    tail = special.ndtr(-np.abs(x)) * (1.0 + x * x)
+    density = np.exp(-(x * x) / 2) / np.sqrt(2 * np.pi) * (1.0 + x * x)
+    return special.ndtr(x), tail, density
+
+
+def _gelu_forward_terms(name: str, a: Arguments) -> dict[str, Any]:
+    share, tail, _ = _normal(a["x"])
+    return {"out": np.abs(a["x"]) * (share + tail)}
+
+
+def _gelu_backward_terms(name: str, a: Arguments) -> dict[str, Any]:
+    share, tail, density = _normal(a["x"])
+    return {"dx": np.abs(a["dout"]) * (share + tail + np.abs(a["x"]) * density)}
+
+
+def _silu_backward_terms(name: str, a: Arguments) -> dict[str, Any]:
+    s, rest = special.expit(a["x"]), special.expit(-a["x"])
+    return {"dx": np.abs(a["dout"]) * s * (1 + np.abs(a["x"]) * rest)}
+
+
+def _prelu_backward_terms(name: str, a: Arguments) -> dict[str, Any]:
+    terms = np.where(a["x"] > 0, 0.0, np.abs(a["dout"] * a["x"]))
+    return {"dslope": terms.sum(axis=0)}
 
 
 def _softmax(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -446,6 +481,67 @@ _TABLE = (
         "elu_backward",
         {"dout": read("NM"), "out": read("NM", ELU_OUTPUT), "alpha": 1.0, "dx": write("NM")},
         magnitude=_elu_backward_terms,
+    ),
+    _elementwise(
+        "softplus_forward",
+        {"x": read("NM"), "out": write("NM")},
+        variants={"wide": {"x": read("NM", WIDE)}},
+        **_EXPONENTIAL,
+    ),
+    _elementwise(
+        "softplus_backward",
+        {"dout": read("NM"), "out": read("NM", POSITIVE), "dx": write("NM")},
+        ulps=6,
+    ),
+    _elementwise(
+        "gelu_forward",
+        {"x": read("NM"), "out": write("NM")},
+        variants={"wide": {"x": read("NM", WIDE)}},
+        magnitude=_gelu_forward_terms,
+        **_EXPONENTIAL,
+    ),
+    _elementwise(
+        "gelu_backward",
+        {"dout": read("NM"), "x": read("NM"), "dx": write("NM")},
+        variants={"wide": {"x": read("NM", WIDE)}},
+        magnitude=_gelu_backward_terms,
+        **_EXPONENTIAL,
+    ),
+    _elementwise(
+        "silu_forward",
+        {"x": read("NM"), "out": write("NM")},
+        variants={"wide": {"x": read("NM", WIDE)}},
+        **_EXPONENTIAL,
+    ),
+    _elementwise(
+        "silu_backward",
+        {"dout": read("NM"), "x": read("NM"), "dx": write("NM")},
+        variants={"wide": {"x": read("NM", WIDE)}},
+        magnitude=_silu_backward_terms,
+        **_EXPONENTIAL,
+    ),
+    KernelCase("prelu_forward", {"x": read("NM"), "slope": read("M"), "out": write("NM")}),
+    KernelCase(
+        "prelu_backward",
+        {
+            "dout": read("NM"),
+            "x": read("NM"),
+            "slope": read("M"),
+            "dx": write("NM"),
+            "dslope": write("M"),
+        },
+        variants={"no_dx": {"dx": None}, "frozen": {"dslope": None}},
+        lengths={"dslope": "N"},
+        magnitude=_prelu_backward_terms,
+    ),
+    KernelCase(
+        "maxout_forward",
+        {"x": read("NGM"), "winners": write("NM", WINNERS), "out": write("NM")},
+        variants={"ties": {"x": read("NGM", TIES)}},
+    ),
+    KernelCase(
+        "maxout_backward",
+        {"dout": read("NM"), "winners": read("NM", WINNERS), "dx": write("NGM")},
     ),
     _elementwise(
         "dropout_forward",
@@ -788,7 +884,9 @@ def make_arguments(
         Standard normal numbers; the same plus 1000; the same with some numbers replaced by the
         `special_values`; the same with a single NaN.
     """
-    sizes = {"N": rows, "K": cols if inner is None else inner, "M": cols, "P": rows * cols}
+    inner = cols if inner is None else inner
+    # Two to four pieces, whatever the size.
+    sizes = {"N": rows, "K": inner, "M": cols, "P": rows * cols, "G": 2 + inner % 3}
     made: Arguments = {}
     for name, spec in kernel.spec(variant).items():
         if not isinstance(spec, Array):

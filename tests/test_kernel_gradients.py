@@ -127,6 +127,39 @@ def _softmax(rng: Generator) -> Check:
     return value, {"dx": (x, dx)}
 
 
+def _prelu(rng: Generator) -> Check:
+    x, slope, dout = (
+        away_from_zero(rng, (N, M)),
+        rng.standard_normal(M),
+        rng.standard_normal((N, M)),
+    )
+    dx, dslope = np.empty_like(x), np.empty_like(slope)
+    reference.prelu_backward(dout, x, slope, dx, dslope)
+
+    def value() -> float:
+        out = np.empty((N, M))
+        reference.prelu_forward(x, slope, out)
+        return float((dout * out).sum())
+
+    return value, {"dx": (x, dx), "dslope": (slope, dslope)}
+
+
+def _maxout(rng: Generator) -> Check:
+    # Any two pieces lie further apart than a value is moved.
+    x = KINK_DISTANCE * rng.permutation(N * K * M).reshape(N, K, M)
+    dout = rng.standard_normal((N, M))
+    winners, out, dx = np.empty((N, M), np.uint8), np.empty((N, M)), np.empty_like(x)
+    reference.maxout_forward(x, winners, out)
+    assert set(winners.flat) == set(range(K))
+    reference.maxout_backward(dout, winners, dx)
+
+    def value() -> float:
+        reference.maxout_forward(x, np.empty_like(winners), out)
+        return float((dout * out).sum())
+
+    return value, {"dx": (x, dx)}
+
+
 def _dropout(rng: Generator) -> Check:
     x, dout = rng.standard_normal((N, M)), rng.standard_normal((N, M))
     mask, out, dx = np.empty((N, M), np.uint8), np.empty((N, M)), np.empty((N, M))
@@ -256,6 +289,11 @@ def _checks() -> Iterator[tuple[str, str, Callable[[Generator], Check]]]:
     yield "elu_backward", "", _activation("elu", False, 1.0)
     yield "elu_backward", "alpha", _activation("elu", False, 0.4)
     yield "softmax_backward", "", _softmax
+    yield "softplus_backward", "", _activation("softplus", False)
+    yield "gelu_backward", "", _activation("gelu", True)
+    yield "silu_backward", "", _activation("silu", True)
+    yield "prelu_backward", "", _prelu
+    yield "maxout_backward", "", _maxout
     yield "dropout_backward", "", _dropout
     yield "masking_noise_backward", "", _masking_noise
     soft = "softmax_cross_entropy_soft"

@@ -44,7 +44,7 @@ def _negated(after: np.ndarray, before: np.ndarray) -> None:
 
 
 def _transposed(after: np.ndarray, before: np.ndarray) -> None:
-    after.reshape(-1)[:] = after.T.flatten() if after.ndim == 2 else after[::-1].copy()
+    after.reshape(-1)[:] = (after.T if after.ndim == 2 else after[::-1]).flatten()
 
 
 def _not_written(after: np.ndarray, before: np.ndarray) -> None:

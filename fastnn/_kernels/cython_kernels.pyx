@@ -648,6 +648,265 @@ def elu_backward(dout, out, alpha, dx):
             elu_backward_all(<double*>dout_, <double*>out_, <double>alpha_, <double*>dx_, n)
 
 
+cdef void softplus_forward_all(
+    const real* x, real* out, Py_ssize_t n
+) noexcept nogil:
+    cdef Py_ssize_t piece, i
+    cdef int threads = team(n)
+    if threads == 1:
+        softplus_forward_span(x, out, n)
+        return
+    for piece in prange(pieces(n), schedule="static", num_threads=threads):
+        i = piece * PIECE
+        softplus_forward_span(x + i, out + i, span(piece, n))
+
+
+def softplus_forward(x, out):
+    cdef int t = real_type(x, "x")
+    cdef Py_ssize_t n = cnp.PyArray_SIZE(x)
+    cdef void* x_ = like(x, "x", t, x)
+    cdef void* out_ = like(out, "out", t, x, True)
+    with nogil:
+        if t == cnp.NPY_FLOAT32:
+            softplus_forward_all(<float*>x_, <float*>out_, n)
+        else:
+            softplus_forward_all(<double*>x_, <double*>out_, n)
+
+
+cdef void softplus_backward_all(
+    const real* dout, const real* out, real* dx, Py_ssize_t n
+) noexcept nogil:
+    cdef Py_ssize_t piece, i
+    cdef int threads = team(n)
+    if threads == 1:
+        softplus_backward_span(dout, out, dx, n)
+        return
+    for piece in prange(pieces(n), schedule="static", num_threads=threads):
+        i = piece * PIECE
+        softplus_backward_span(dout + i, out + i, dx + i, span(piece, n))
+
+
+def softplus_backward(dout, out, dx):
+    cdef int t = real_type(dout, "dout")
+    cdef Py_ssize_t n = cnp.PyArray_SIZE(dout)
+    cdef void* dout_ = like(dout, "dout", t, dout)
+    cdef void* out_ = like(out, "out", t, dout)
+    cdef void* dx_ = like(dx, "dx", t, dout, True)
+    with nogil:
+        if t == cnp.NPY_FLOAT32:
+            softplus_backward_all(<float*>dout_, <float*>out_, <float*>dx_, n)
+        else:
+            softplus_backward_all(<double*>dout_, <double*>out_, <double*>dx_, n)
+
+
+cdef void gelu_forward_all(
+    const real* x, real* out, Py_ssize_t n
+) noexcept nogil:
+    cdef Py_ssize_t piece, i
+    cdef int threads = team(n)
+    if threads == 1:
+        gelu_forward_span(x, out, n)
+        return
+    for piece in prange(pieces(n), schedule="static", num_threads=threads):
+        i = piece * PIECE
+        gelu_forward_span(x + i, out + i, span(piece, n))
+
+
+def gelu_forward(x, out):
+    cdef int t = real_type(x, "x")
+    cdef Py_ssize_t n = cnp.PyArray_SIZE(x)
+    cdef void* x_ = like(x, "x", t, x)
+    cdef void* out_ = like(out, "out", t, x, True)
+    with nogil:
+        if t == cnp.NPY_FLOAT32:
+            gelu_forward_all(<float*>x_, <float*>out_, n)
+        else:
+            gelu_forward_all(<double*>x_, <double*>out_, n)
+
+
+cdef void gelu_backward_all(
+    const real* dout, const real* x, real* dx, Py_ssize_t n
+) noexcept nogil:
+    cdef Py_ssize_t piece, i
+    cdef int threads = team(n)
+    if threads == 1:
+        gelu_backward_span(dout, x, dx, n)
+        return
+    for piece in prange(pieces(n), schedule="static", num_threads=threads):
+        i = piece * PIECE
+        gelu_backward_span(dout + i, x + i, dx + i, span(piece, n))
+
+
+def gelu_backward(dout, x, dx):
+    cdef int t = real_type(dout, "dout")
+    cdef Py_ssize_t n = cnp.PyArray_SIZE(dout)
+    cdef void* dout_ = like(dout, "dout", t, dout)
+    cdef void* x_ = like(x, "x", t, dout)
+    cdef void* dx_ = like(dx, "dx", t, dout, True)
+    with nogil:
+        if t == cnp.NPY_FLOAT32:
+            gelu_backward_all(<float*>dout_, <float*>x_, <float*>dx_, n)
+        else:
+            gelu_backward_all(<double*>dout_, <double*>x_, <double*>dx_, n)
+
+
+cdef void silu_forward_all(
+    const real* x, real* out, Py_ssize_t n
+) noexcept nogil:
+    cdef Py_ssize_t piece, i
+    cdef int threads = team(n)
+    if threads == 1:
+        silu_forward_span(x, out, n)
+        return
+    for piece in prange(pieces(n), schedule="static", num_threads=threads):
+        i = piece * PIECE
+        silu_forward_span(x + i, out + i, span(piece, n))
+
+
+def silu_forward(x, out):
+    cdef int t = real_type(x, "x")
+    cdef Py_ssize_t n = cnp.PyArray_SIZE(x)
+    cdef void* x_ = like(x, "x", t, x)
+    cdef void* out_ = like(out, "out", t, x, True)
+    with nogil:
+        if t == cnp.NPY_FLOAT32:
+            silu_forward_all(<float*>x_, <float*>out_, n)
+        else:
+            silu_forward_all(<double*>x_, <double*>out_, n)
+
+
+cdef void silu_backward_all(
+    const real* dout, const real* x, real* dx, Py_ssize_t n
+) noexcept nogil:
+    cdef Py_ssize_t piece, i
+    cdef int threads = team(n)
+    if threads == 1:
+        silu_backward_span(dout, x, dx, n)
+        return
+    for piece in prange(pieces(n), schedule="static", num_threads=threads):
+        i = piece * PIECE
+        silu_backward_span(dout + i, x + i, dx + i, span(piece, n))
+
+
+def silu_backward(dout, x, dx):
+    cdef int t = real_type(dout, "dout")
+    cdef Py_ssize_t n = cnp.PyArray_SIZE(dout)
+    cdef void* dout_ = like(dout, "dout", t, dout)
+    cdef void* x_ = like(x, "x", t, dout)
+    cdef void* dx_ = like(dx, "dx", t, dout, True)
+    with nogil:
+        if t == cnp.NPY_FLOAT32:
+            silu_backward_all(<float*>dout_, <float*>x_, <float*>dx_, n)
+        else:
+            silu_backward_all(<double*>dout_, <double*>x_, <double*>dx_, n)
+
+
+cdef void prelu_forward_all(
+    const real* x, const real* slope, real* out, Py_ssize_t n, Py_ssize_t m
+) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in prange(n, schedule="static", num_threads=team(n * m)):
+        prelu_forward_span(x + i * m, slope, out + i * m, m)
+
+
+def prelu_forward(x, slope, out):
+    cdef int t = real_type(x, "x", 2)
+    cdef Py_ssize_t n = cnp.PyArray_DIM(x, 0), m = cnp.PyArray_DIM(x, 1)
+    cdef void* x_ = matrix(x, "x", t, n, m)
+    cdef void* slope_ = vector(slope, "slope", t, m)
+    cdef void* out_ = matrix(out, "out", t, n, m, True)
+    with nogil:
+        if t == cnp.NPY_FLOAT32:
+            prelu_forward_all(<float*>x_, <float*>slope_, <float*>out_, n, m)
+        else:
+            prelu_forward_all(<double*>x_, <double*>slope_, <double*>out_, n, m)
+
+
+cdef void prelu_backward_all(
+    const real* dout, const real* x, const real* slope, real* dx, real* dslope, Py_ssize_t n,
+    Py_ssize_t m
+) noexcept nogil:
+    cdef Py_ssize_t tile, j
+    for tile in prange(tiles(m), schedule="static", num_threads=team(n * m)):
+        j = tile * TILE
+        prelu_backward_tile(
+            dout + j, x + j, slope + j, NULL if dx == NULL else dx + j,
+            NULL if dslope == NULL else dslope + j, n, m, tile_width(tile, m)
+        )
+
+
+def prelu_backward(dout, x, slope, dx, dslope):
+    cdef int t = real_type(dout, "dout", 2)
+    cdef Py_ssize_t n = cnp.PyArray_DIM(dout, 0), m = cnp.PyArray_DIM(dout, 1)
+    cdef void* dout_ = matrix(dout, "dout", t, n, m)
+    cdef void* x_ = matrix(x, "x", t, n, m)
+    cdef void* slope_ = vector(slope, "slope", t, m)
+    cdef void* dx_ = NULL if dx is None else matrix(dx, "dx", t, n, m, True)
+    cdef void* dslope_ = NULL if dslope is None else vector(dslope, "dslope", t, m, True)
+    with nogil:
+        if t == cnp.NPY_FLOAT32:
+            prelu_backward_all(
+                <float*>dout_, <float*>x_, <float*>slope_, <float*>dx_, <float*>dslope_, n, m
+            )
+        else:
+            prelu_backward_all(
+                <double*>dout_, <double*>x_, <double*>slope_, <double*>dx_, <double*>dslope_, n, m
+            )
+
+
+cdef int piece_count(Py_ssize_t pieces, str name) except -1:
+    if pieces < 1 or pieces > 256:
+        raise ValueError(f"{name} must have 1 to 256 pieces; got {pieces}")
+    return 0
+
+
+cdef void maxout_forward_all(
+    const real* x, uint8_t* winners, real* out, Py_ssize_t n, Py_ssize_t pieces, Py_ssize_t m
+) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in prange(n, schedule="static", num_threads=team(n * pieces * m)):
+        maxout_forward_span(x + i * pieces * m, pieces, m, winners + i * m, out + i * m, m)
+
+
+def maxout_forward(x, winners, out):
+    cdef int t = real_type(x, "x", 3)
+    cdef Py_ssize_t n = cnp.PyArray_DIM(x, 0), k = cnp.PyArray_DIM(x, 1)
+    cdef Py_ssize_t m = cnp.PyArray_DIM(x, 2)
+    cdef void* x_ = like(x, "x", t, x)
+    cdef void* winners_ = matrix(winners, "winners", cnp.NPY_UINT8, n, m, True)
+    cdef void* out_ = matrix(out, "out", t, n, m, True)
+    piece_count(k, "x")
+    with nogil:
+        if t == cnp.NPY_FLOAT32:
+            maxout_forward_all(<float*>x_, <uint8_t*>winners_, <float*>out_, n, k, m)
+        else:
+            maxout_forward_all(<double*>x_, <uint8_t*>winners_, <double*>out_, n, k, m)
+
+
+cdef void maxout_backward_all(
+    const real* dout, const uint8_t* winners, real* dx, Py_ssize_t n, Py_ssize_t pieces,
+    Py_ssize_t m
+) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in prange(n, schedule="static", num_threads=team(n * pieces * m)):
+        maxout_backward_span(dout + i * m, winners + i * m, pieces, m, dx + i * pieces * m, m)
+
+
+def maxout_backward(dout, winners, dx):
+    cdef int t = real_type(dx, "dx", 3)
+    cdef Py_ssize_t n = cnp.PyArray_DIM(dx, 0), k = cnp.PyArray_DIM(dx, 1)
+    cdef Py_ssize_t m = cnp.PyArray_DIM(dx, 2)
+    cdef void* dout_ = matrix(dout, "dout", t, n, m)
+    cdef void* winners_ = matrix(winners, "winners", cnp.NPY_UINT8, n, m)
+    cdef void* dx_ = like(dx, "dx", t, dx, True)
+    piece_count(k, "dx")
+    with nogil:
+        if t == cnp.NPY_FLOAT32:
+            maxout_backward_all(<float*>dout_, <uint8_t*>winners_, <float*>dx_, n, k, m)
+        else:
+            maxout_backward_all(<double*>dout_, <uint8_t*>winners_, <double*>dx_, n, k, m)
+
+
 # --------------------------------------------------------------------------------------------------
 # Dropout
 # --------------------------------------------------------------------------------------------------

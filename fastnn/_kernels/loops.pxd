@@ -290,6 +290,85 @@ cdef inline real hyperbolic_tangent(real x) noexcept nogil:
         return t / (t + <real>2)
 
 
+cdef inline real log_one_plus(real e) noexcept nogil:
+    """log(1 + e) for 0 <= e <= 1, to full relative accuracy near zero."""
+    # 2 * artanh(t) with t = e / (2 + e) <= 1/3, by its series as far as the type can tell.
+    cdef real t = e / (<real>2 + e)
+    cdef real u = t * t
+    cdef real s
+    if real is float:
+        s = <float>(1.0 / 15.0)
+        s = s * u + <float>(1.0 / 13.0)
+        s = s * u + <float>(1.0 / 11.0)
+        s = s * u + <float>(1.0 / 9.0)
+        s = s * u + <float>(1.0 / 7.0)
+        s = s * u + <float>(1.0 / 5.0)
+        s = s * u + <float>(1.0 / 3.0)
+    else:
+        s = 1.0 / 31.0
+        s = s * u + 1.0 / 29.0
+        s = s * u + 1.0 / 27.0
+        s = s * u + 1.0 / 25.0
+        s = s * u + 1.0 / 23.0
+        s = s * u + 1.0 / 21.0
+        s = s * u + 1.0 / 19.0
+        s = s * u + 1.0 / 17.0
+        s = s * u + 1.0 / 15.0
+        s = s * u + 1.0 / 13.0
+        s = s * u + 1.0 / 11.0
+        s = s * u + 1.0 / 9.0
+        s = s * u + 1.0 / 7.0
+        s = s * u + 1.0 / 5.0
+        s = s * u + 1.0 / 3.0
+    t = t + t
+    return t + t * u * s
+
+
+cdef inline real normal_tail(real t, real e) noexcept nogil:
+    """The standard normal distribution function at -t, for t >= 0 and e = exp(-t^2 / 2)."""
+    # Divided by e it falls slowly from 1/2 and is P(t) / Q(t), with the smallest greatest relative
+    # error up to where e has become zero, 0.11 * 2^-24 and 0.54 * 2^-53: linearized least squares,
+    # reweighted by the error (Lawson). All coefficients are positive: nothing cancels.
+    cdef real bound = 14.5 if real is float else 39.0
+    cdef real p, q
+    t = bound if t > bound else t
+    if real is float:
+        p = <float>0.0041180499435913738
+        p = p * t + <float>0.040645362793687358
+        p = p * t + <float>0.18327134553420039
+        p = p * t + <float>0.43834390230823221
+        p = p * t + <float>0.5
+        q = <float>0.010322300969680778
+        q = q * t + <float>0.10188924940658042
+        q = q * t + <float>0.46956600299126482
+        q = q * t + <float>1.2026537122611882
+        q = q * t + <float>1.6745727773102302
+        q = q * t + <float>1.0
+    else:
+        p = 1.3758333793574401e-6
+        p = p * t + 3.7041653162289924e-5
+        p = p * t + 0.00048815249990097756
+        p = p * t + 0.0040740767006507596
+        p = p * t + 0.023552401983395302
+        p = p * t + 0.097475132978136812
+        p = p * t + 0.28884329973114166
+        p = p * t + 0.59337503826624429
+        p = p * t + 0.77442106269073321
+        p = p * t + 0.5
+        q = 3.4487028498889376e-6
+        q = q * t + 9.2849655153505041e-5
+        q = q * t + 0.001227065561635637
+        q = q * t + 0.010305045494676622
+        q = q * t + 0.060253836631201061
+        q = q * t + 0.25436040906701662
+        q = q * t + 0.78064739916661708
+        q = q * t + 1.7122046685975297
+        q = q * t + 2.5591670678633038
+        q = q * t + 2.3467266861843235
+        q = q * t + 1.0
+    return e * (p / q)
+
+
 # --------------------------------------------------------------------------------------------------
 # Sums
 # --------------------------------------------------------------------------------------------------
@@ -842,6 +921,146 @@ cdef inline void elu_backward_span(
     cdef Py_ssize_t i
     for i in range(n):
         dx[i] = dout[i] if out[i] > <real>0 else dout[i] * (out[i] + alpha)
+
+
+cdef inline void softplus_forward_span(const real* x, real* out, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real positive
+    for i in range(n):
+        positive = <real>0 if x[i] < <real>0 else x[i]
+        out[i] = positive + log_one_plus(exponential(-absolute(x[i])))
+
+
+cdef inline void softplus_backward_span(
+    const real* dout, const real* out, real* dx, Py_ssize_t n
+) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        dx[i] = dout[i] * -exponential_minus_one(-out[i])
+
+
+cdef inline void gelu_forward_span(const real* x, real* out, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real tail
+    for i in range(n):
+        tail = normal_tail(absolute(x[i]), exponential(<real>-0.5 * (x[i] * x[i])))
+        out[i] = x[i] * (tail if x[i] < <real>0 else <real>1 - tail)
+
+
+# From x: each output above its least value, -0.17, but below zero, belongs to two inputs.
+cdef inline void gelu_backward_span(
+    const real* dout, const real* x, real* dx, Py_ssize_t n
+) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real e, tail, share
+    for i in range(n):
+        e = exponential(<real>-0.5 * (x[i] * x[i]))
+        tail = normal_tail(absolute(x[i]), e)
+        share = tail if x[i] < <real>0 else <real>1 - tail
+        dx[i] = dout[i] * (share + x[i] * (e * <real>0.3989422804014327))  # 1 / sqrt(2 pi)
+
+
+# An exponential that became zero costs the product less than 100 of the smallest normal numbers.
+cdef inline void silu_forward_span(const real* x, real* out, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        out[i] = x[i] * sigmoid(x[i])
+
+
+# From x, as GELU.
+cdef inline void silu_backward_span(
+    const real* dout, const real* x, real* dx, Py_ssize_t n
+) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real e, scale, s, rest
+    for i in range(n):
+        e = exponential(-absolute(x[i]))
+        scale = <real>1 / (<real>1 + e)
+        s = (e if x[i] < <real>0 else <real>1) * scale
+        rest = (<real>1 if x[i] < <real>0 else e) * scale
+        dx[i] = dout[i] * (s * (<real>1 + x[i] * rest))
+
+
+# n features of one row, and their slopes.
+cdef inline void prelu_forward_span(
+    const real* x, const real* slope, real* out, Py_ssize_t n
+) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real negative
+    for i in range(n):
+        # Both are computed: a masked load is several times slower.
+        negative = x[i] * slope[i]
+        out[i] = x[i] if x[i] > <real>0 else negative
+
+
+# From x: a slope that is not positive hides the sign of x in the output. dx, dslope or both; dx may
+# be dout.
+cdef inline void prelu_backward_tile(
+    const real* dout, const real* x, const real* slope, real* dx, real* dslope, Py_ssize_t n,
+    Py_ssize_t stride, int width
+) noexcept nogil:
+    cdef double sums[TILE]
+    cdef Py_ssize_t i
+    cdef int j
+    cdef const real* row
+    cdef const real* dout_row
+    cdef real* dx_row
+    cdef real negative
+    if dslope != NULL:
+        memset(sums, 0, sizeof(sums))
+        for i in range(n):
+            row = x + i * stride
+            dout_row = dout + i * stride
+            for j in range(width):
+                negative = dout_row[j] * row[j]
+                sums[j] += <double>(<real>0 if row[j] > <real>0 else negative)
+        for j in range(width):
+            dslope[j] = <real>sums[j]
+    if dx == NULL:
+        return
+    for i in range(n):
+        row = x + i * stride
+        dout_row = dout + i * stride
+        dx_row = dx + i * stride
+        for j in range(width):
+            negative = dout_row[j] * slope[j]
+            dx_row[j] = dout_row[j] if row[j] > <real>0 else negative
+
+
+# n features of one row; piece k of feature i is x[k * apart + i]. out may be x, that is, lie where
+# the first piece does.
+cdef inline void maxout_forward_span(
+    const real* x, Py_ssize_t pieces, Py_ssize_t apart, uint8_t* winners, real* out, Py_ssize_t n
+) noexcept nogil:
+    cdef Py_ssize_t i, k
+    cdef real best, value
+    cdef bint better
+    for i in range(n):
+        out[i] = x[i]
+        winners[i] = 0
+    for k in range(1, pieces):
+        for i in range(n):
+            best = out[i]
+            value = x[k * apart + i]
+            # Also where the value is NaN, and the best so far is not.
+            better = (not value <= best) & (best == best)
+            out[i] = value if better else best
+            winners[i] = <uint8_t>k if better else winners[i]
+
+
+# dx may be dout: the first piece, which lies there, is written last.
+cdef inline void maxout_backward_span(
+    const real* dout, const uint8_t* winners, Py_ssize_t pieces, Py_ssize_t apart, real* dx,
+    Py_ssize_t n
+) noexcept nogil:
+    cdef Py_ssize_t i, k
+    cdef int number
+    cdef real gradient
+    for k in range(pieces - 1, -1, -1):
+        number = <int>k
+        for i in range(n):
+            gradient = dout[i] + <real>0  # unconditional, see relu_backward_span
+            dx[k * apart + i] = gradient if <int>winners[i] == number else <real>0
 
 
 # --------------------------------------------------------------------------------------------------

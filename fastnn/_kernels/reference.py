@@ -3,6 +3,7 @@
 Legend
 ------
 N           rows in the batch; K features coming in; M features going out; C classes
+G           pieces of a maxout unit
 x, out      what a kernel reads, what it writes: (N, features), C-contiguous
 dv          the gradient of the loss with respect to v, of v's shape
 w, b        weights (K, M) and bias (M,) of an affine map
@@ -161,6 +162,102 @@ def elu_forward(x, alpha, out):
 def elu_backward(dout, out, alpha, dx):
     """``dx = dout where out > 0, else dout * (out + alpha)``; needs alpha >= 0."""
     dx[...] = np.where(out > 0, dout, dout * (out + out.dtype.type(alpha)))
+
+
+def softplus_forward(x, out):
+    """``out = log(1 + exp(x))``, written with ``exp(-|x|)``, which cannot overflow.
+
+    Dugas et al. (2001), "Incorporating Second-Order Functional Knowledge for Better Option
+    Pricing".
+    """
+    out[...] = np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+
+
+def softplus_backward(dout, out, dx):
+    """``dx = dout * sigmoid(x)``, which is ``dout * (1 - exp(-out))``."""
+    dx[...] = dout * -np.expm1(-out)
+
+
+def gelu_forward(x, out):
+    """``out = x * Phi(x)``, with Phi the distribution function of the standard normal.
+
+    Hendrycks and Gimpel (2016), https://arxiv.org/abs/1606.08415: the exact form,
+    ``Phi(x) = (1 + erf(x / sqrt(2))) / 2``, not its approximation by tanh. ``ndtr`` computes it
+    without the cancellation of that sum where x is negative.
+    """
+    from scipy.special import ndtr  # here, so that importing fastnn does not load it
+
+    out[...] = x * ndtr(x)
+
+
+def gelu_backward(dout, x, dx):
+    """``dx = dout * (Phi(x) + x * phi(x))``; phi is the density, ``exp(-x^2/2) / sqrt(2 pi)``."""
+    from scipy.special import ndtr
+
+    density = np.exp(-(x * x) / 2) / x.dtype.type(np.sqrt(2 * np.pi))
+    dx[...] = dout * (ndtr(x) + x * density)
+
+
+def silu_forward(x, out):
+    """``out = x * sigmoid(x)``, also called swish.
+
+    Elfwing, Uchibe and Doya (2017), https://arxiv.org/abs/1702.03118.
+    """
+    e = np.exp(-np.abs(x))
+    out[...] = x * (np.where(x >= 0, 1, e) / (1 + e))
+
+
+def silu_backward(dout, x, dx):
+    """``dx = dout * s * (1 + x * (1 - s))`` with ``s = sigmoid(x)``.
+
+    ``1 - s`` is computed as ``sigmoid(-x)``, which keeps its digits where s is near 1.
+    """
+    e = np.exp(-np.abs(x))
+    s = np.where(x >= 0, 1, e) / (1 + e)
+    rest = np.where(x >= 0, e, 1) / (1 + e)
+    dx[...] = dout * (s * (1 + x * rest))
+
+
+# --------------------------------------------------------------------------------------------------
+# Activations with parameters, or with fewer features going out
+# --------------------------------------------------------------------------------------------------
+
+
+def prelu_forward(x, slope, out):
+    """``out = x where x > 0, else slope * x``; x and out (N, M), slope (M,), one per feature.
+
+    He et al. (2015), https://arxiv.org/abs/1502.01852, section 2.1.
+    """
+    out[:] = np.where(x > 0, x, x * slope)
+
+
+def prelu_backward(dout, x, slope, dx, dslope):
+    """``dx = dout where x > 0, else slope * dout``; ``dslope = sum(dout * x where x <= 0)``.
+
+    dout, x and dx (N, M), slope and dslope (M,). From x, because a negative slope, or one of zero,
+    hides its sign in the output. Either result may be None: ``dx`` for the first layer, ``dslope``
+    for a frozen one.
+    """
+    if dx is not None:
+        dx[:] = np.where(x > 0, dout, dout * slope)
+    if dslope is not None:
+        dslope[:] = np.where(x > 0, 0, dout * x).sum(axis=0, dtype=np.float64)
+
+
+def maxout_forward(x, winners, out):
+    """The largest of G pieces; x (N, G, M), out (N, M), ``winners`` (N, M) its number, uint8.
+
+    Goodfellow et al. (2013), https://arxiv.org/abs/1302.4389. The first of equal pieces wins, and
+    NaN wins over any number. G is at most 256.
+    """
+    winners[:] = x.argmax(axis=1)
+    x.max(axis=1, out=out)
+
+
+def maxout_backward(dout, winners, dx):
+    """``dx[:, g] = dout where g won, else 0``; dout and winners (N, M), dx (N, G, M)."""
+    pieces = np.arange(dx.shape[1])[:, None]
+    dx[:] = np.where(winners[:, None] == pieces, dout[:, None], 0)
 
 
 # --------------------------------------------------------------------------------------------------
