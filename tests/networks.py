@@ -3,6 +3,13 @@
 import numpy as np
 
 import fastnn as fnn
+from fastnn import lowering
+from fastnn.layers import LAYERS
+
+# The kinds of layers that the native program knows.
+NATIVE_LAYERS = {
+    kind for kind, cls in LAYERS.items() if cls is fnn.Affine or cls in lowering.OPERATIONS
+}
 
 
 def blobs(n=300, features=8, classes=3, seed=0):
@@ -14,7 +21,7 @@ def blobs(n=300, features=8, classes=3, seed=0):
 
 
 def every_layer(backend=None, dtype="float64", rng=0):
-    """8 features to 3 outputs, through one layer of each kind, with settings off their defaults."""
+    """8 features to 3 outputs, through a layer of each native kind, settings off their defaults."""
     layers = [
         fnn.Affine(7, init=fnn.Xavier("uniform"), regularizer=fnn.ElasticNet(1e-3, 2e-3)),
         fnn.BatchNorm(momentum=0.8, eps=1e-4),
@@ -40,8 +47,16 @@ def other_layers(backend=None, dtype="float64", rng=0):
     layers = [
         fnn.GaussianNoise(0.3),
         fnn.Affine(6),
-        fnn.ReLU(),
+        fnn.PReLU(),
         fnn.MaskingNoise(0.2),
+        fnn.Affine(8),
+        fnn.Maxout(2),
+        fnn.Affine(5),
+        fnn.Softplus(),
+        fnn.Affine(5),
+        fnn.GELU(),
+        fnn.Affine(5),
+        fnn.SiLU(),
         fnn.Affine(3),
         fnn.Softmax(),
     ]

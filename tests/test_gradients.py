@@ -35,8 +35,11 @@ def kink_distances(model, x):
     """How far each input of a layer with a kink is from it, in training mode."""
     x = np.ascontiguousarray(x)
     for layer in model.layers:
-        if layer.kind in ("relu", "leaky_relu", "elu"):
+        if layer.kind in ("relu", "leaky_relu", "prelu", "elu"):
             yield np.abs(x).min()
+        if layer.kind == "maxout":
+            pieces = np.sort(x.reshape(len(x), layer.pieces, -1), axis=1)
+            yield (pieces[:, -1] - pieces[:, -2]).min()
         x = layer.forward(x, train=True, step=model.step)
 
 
@@ -81,11 +84,21 @@ def small(*hidden, seed=1, n_in=4, n_out=3):
 
 @pytest.mark.parametrize(
     ("make", "seed"),
-    [(fnn.ReLU, 1), (fnn.LeakyReLU, 1), (fnn.Sigmoid, 1), (fnn.Tanh, 1), (fnn.ELU, 1)],
+    [
+        *((fnn.ReLU, 1), (fnn.LeakyReLU, 1), (fnn.Sigmoid, 1), (fnn.Tanh, 1), (fnn.ELU, 1)),
+        *((fnn.Softplus, 1), (fnn.GELU, 1), (fnn.SiLU, 1), (fnn.PReLU, 1)),
+    ],
 )
 def test_activations(make, seed):
     model = small(fnn.Affine(5), make(), fnn.Affine(4), make(), seed=seed)
     grads = check(model, *problem())
+    assert min(np.abs(gradient).max() for gradient in grads.values()) > 1e-3
+
+
+@pytest.mark.parametrize(("pieces", "seed"), [(2, 1), (3, 3)])
+def test_maxout(pieces, seed):
+    layers = [fnn.Affine(6), fnn.Maxout(pieces), fnn.Affine(6), fnn.Maxout(pieces)]
+    grads = check(small(*layers, seed=seed), *problem())
     assert min(np.abs(gradient).max() for gradient in grads.values()) > 1e-3
 
 

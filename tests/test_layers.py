@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from networks import blobs, numbers
+from scipy import special, stats
 
 import fastnn as fnn
 
@@ -27,7 +28,20 @@ ACTIVATIONS = {
         lambda x: np.where(x > 0, x, 0.5 * np.expm1(x)),
         lambda x: np.where(x > 0, 1.0, 0.5 * np.exp(x)),
     ),
+    "softplus": (fnn.Softplus, lambda x: np.logaddexp(0, x), special.expit),
+    "gelu": (
+        fnn.GELU,
+        lambda x: x * (1 + special.erf(x / np.sqrt(2))) / 2,
+        lambda x: stats.norm.cdf(x) + x * stats.norm.pdf(x),
+    ),
+    "silu": (
+        fnn.SiLU,
+        lambda x: x / (1 + np.exp(-x)),
+        lambda x: special.expit(x) * (1 + x * special.expit(-x)),
+    ),
 }
+# Those with parameters, or with fewer features going out; their formulas are tested elsewhere.
+SHAPED = {"prelu": fnn.PReLU, "maxout": lambda: fnn.Maxout(1)}
 
 
 def alone(layer, n_in=5, dtype="float64", backend=None, rng=0):
@@ -59,7 +73,7 @@ def test_activation_and_its_gradient(kind, backend, dtype, rng):
 
 
 def test_every_activation_is_tested():
-    assert set(ACTIVATIONS) == set(fnn.layers.ACTIVATIONS)
+    assert ACTIVATIONS.keys() | SHAPED.keys() == fnn.layers.ACTIVATIONS.keys()
 
 
 def test_relu_is_flat_at_zero(backend):
@@ -310,7 +324,15 @@ def test_whole_numbers_will_do_as_settings(backend, rng):
 
 @pytest.mark.parametrize(
     "make",
-    [lambda: fnn.Affine(5), fnn.BatchNorm, fnn.ReLU, fnn.Dropout, fnn.Softmax, fnn.MaskingNoise],
+    [
+        lambda: fnn.Affine(5),
+        fnn.BatchNorm,
+        fnn.ReLU,
+        fnn.PReLU,
+        lambda: fnn.Dropout(0.5),
+        fnn.Softmax,
+        fnn.MaskingNoise,
+    ],
 )
 def test_a_layer_writes_into_buffers_of_its_own(make, rng):
     layer = make()
@@ -353,6 +375,7 @@ EVERY_LAYER = {
     "softmax1": fnn.Softmax,
     **NOISE,
     **{f"{kind}1": make for kind, (make, _, _) in ACTIVATIONS.items()},
+    **{f"{kind}1": make for kind, make in SHAPED.items()},
 }
 BAD_ROWS = {
     "too wide": np.zeros((4, 6)),
@@ -449,6 +472,11 @@ def test_batchnorm_refuses_to_train_on_one_sample(backend):
         (lambda: fnn.LeakyReLU(None), TypeError, "slope"),
         (lambda: fnn.ELU(-1.0), ValueError, "alpha"),
         (lambda: fnn.ELU([1.0]), TypeError, "alpha"),
+        (lambda: fnn.PReLU(float("nan")), ValueError, "init"),
+        (lambda: fnn.PReLU("0.25"), TypeError, "init"),
+        (lambda: fnn.Maxout(0), ValueError, "pieces must be at least 1; got 0"),
+        (lambda: fnn.Maxout(257), ValueError, "pieces must be at most 256; got 257"),
+        (lambda: fnn.Maxout(2.0), TypeError, "pieces must be an integer"),
     ],
 )
 def test_bad_settings_are_named(make, error, message):

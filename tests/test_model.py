@@ -474,9 +474,16 @@ def test_mlp_is_what_it_says():
     assert [layer.kind for layer in fnn.mlp(3, [], 2).layers] == ["affine"]
 
 
-@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "sigmoid", "tanh", "elu"])
+@pytest.mark.parametrize("activation", fnn.layers.ACTIVATIONS)
 def test_mlp_knows_every_activation(activation):
-    assert fnn.mlp(3, [2], 2, activation=activation).layers[1].kind == activation
+    model = fnn.mlp(3, [5, 4], 2, activation=activation, batch_norm=True)
+    assert [layer.kind for layer in model.layers] == ["affine", "batchnorm", activation] * 2 + [
+        "affine"
+    ]
+    # The hidden units are those that go out of the activation.
+    assert [layer.n_out for layer in model.layers if layer.kind == activation] == [5, 4]
+    assert model.layers[0].units == (10 if activation == "maxout" else 5)
+    assert activation in fnn.mlp.__doc__
 
 
 def test_a_model_without_parameters_runs(backend):
@@ -522,7 +529,7 @@ RELU = [fnn.ReLU]
         (lambda: fnn.mlp(3, [5], 0), ValueError, "n_out"),
         (lambda: fnn.mlp(3, [5], None), TypeError, "n_out"),
         (lambda: fnn.mlp(0, [5], 2), ValueError, "n_in|input_shape"),
-        (lambda: fnn.mlp(3, [5], 2, activation="gelu"), ValueError, "activation must be one of"),
+        (lambda: fnn.mlp(3, [5], 2, activation="swish"), ValueError, "activation must be one of"),
         (lambda: fnn.mlp(3, [5], 2, activation=None), ValueError, "activation"),
         (lambda: fnn.mlp(3, [5], 2, activation=fnn.ReLU()), ValueError, "activation"),
         (lambda: fnn.mlp(3, [5], 2, dropout=1), ValueError, "dropout"),

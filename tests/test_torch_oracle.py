@@ -10,6 +10,7 @@ import pytest
 from networks import Recorder, blobs
 
 import fastnn as fnn
+from fastnn import lowering
 from fastnn._kernels import reference
 from fastnn.backend import get_backend
 
@@ -150,6 +151,9 @@ def test_affine(backend, dtype, rng):
         (fnn.Softmax, torch.nn.Softmax(dim=1)),
         (lambda: fnn.ELU(), torch.nn.ELU()),
         (lambda: fnn.ELU(0.3), torch.nn.ELU(0.3)),
+        (fnn.Softplus, torch.nn.Softplus(threshold=40)),  # from there on it is the identity
+        (fnn.GELU, torch.nn.GELU()),
+        (fnn.SiLU, torch.nn.SiLU()),
     ],
 )
 def test_activations(layer, module, backend, dtype, rng):
@@ -162,6 +166,52 @@ def test_activations(layer, module, backend, dtype, rng):
     out.backward(tensor(dout))
     close(layer.forward(x), out, dtype)
     close(layer.backward(dout), x_torch.grad, dtype)
+
+
+def prelu(layer):
+    """torch.nn.PReLU with the slopes of a PReLU layer."""
+    module = torch.nn.PReLU(layer.n_in, dtype=tensor(layer.slope).dtype)
+    with torch.no_grad():
+        module.weight[:] = tensor(layer.slope)
+    return module
+
+
+def test_prelu(backend, dtype, rng):
+    layer = fnn.PReLU()
+    alone(layer, 40, dtype, backend)
+    assert torch.nn.PReLU().weight.item() == layer.slope[0]
+    layer.slope[:] = rng.standard_normal(40)
+    module = prelu(layer)
+    x, dout = rng.standard_normal((2, 30, 40)).astype(dtype)
+    x[0, :2] = [0, -0.0]
+    x_torch = tensor(x, grad=True)
+    out = module(x_torch)
+    out.backward(tensor(dout))
+    close(layer.forward(x), out, dtype)
+    close(layer.backward(dout), x_torch.grad, dtype)
+    close(layer.dslope, module.weight.grad, dtype, scale=100)
+
+
+class TorchMaxout(torch.nn.Module):
+    def __init__(self, pieces):
+        super().__init__()
+        self.pieces = pieces
+
+    def forward(self, x):
+        return x.unflatten(1, (self.pieces, -1)).max(dim=1).values
+
+
+@pytest.mark.parametrize("pieces", [2, 5])
+def test_maxout(pieces, backend, dtype, rng):
+    layer = fnn.Maxout(pieces)
+    alone(layer, 40, dtype, backend)
+    x = rng.standard_normal((30, 40)).astype(dtype)
+    dout = rng.standard_normal((30, 40 // pieces)).astype(dtype)
+    x_torch = tensor(x, grad=True)
+    out = TorchMaxout(pieces)(x_torch)
+    out.backward(tensor(dout))
+    np.testing.assert_array_equal(layer.forward(x), out.detach().numpy())
+    np.testing.assert_array_equal(layer.backward(dout), x_torch.grad.numpy())
 
 
 def test_batchnorm(backend, dtype, rng):
@@ -325,6 +375,11 @@ def twin(model, steps):
         "sigmoid": lambda layer: torch.nn.Sigmoid(),
         "tanh": lambda layer: torch.nn.Tanh(),
         "elu": lambda layer: torch.nn.ELU(layer.alpha),
+        "softplus": lambda layer: torch.nn.Softplus(threshold=40),
+        "gelu": lambda layer: torch.nn.GELU(),
+        "silu": lambda layer: torch.nn.SiLU(),
+        "prelu": prelu,
+        "maxout": lambda layer: TorchMaxout(layer.pieces),
     }
     return torch.nn.Sequential(*(makers[layer.kind](layer) for layer in model.layers))
 
@@ -399,6 +454,8 @@ def test_a_network_with_every_optimizer(kind, executor, dtype):
 @pytest.mark.parametrize("activation", fnn.layers.ACTIVATIONS)
 def test_a_network_with_every_activation(activation, executor, dtype):
     model = fnn.mlp(8, [12, 12], 3, activation, rng=0, dtype=dtype, backend=executor.backend)
+    if executor.engine == "native" and lowering.obstacle(model):
+        pytest.skip(lowering.obstacle(model))
     compare(model, executor, "adam", dtype)
 
 

@@ -1,5 +1,7 @@
 """Activations: elementwise, without parameters."""
 
+from typing import ClassVar
+
 import numpy as np
 
 from fastnn.checks import real_in
@@ -12,6 +14,12 @@ class Activation(Layer):
     The backward kernel works from the output where the derivative can be had from it: the input
     need not stay in cache until then.
     """
+
+    backward_reads_input: ClassVar[bool] = False
+
+    def input_size(self, units: int) -> int:
+        """Features that must come in for ``units`` to go out."""
+        return units
 
     def forward(self, x: np.ndarray, train: bool = False, step: int = 0) -> np.ndarray:
         out = self.output_buffer(self.check_input(x))
@@ -33,7 +41,8 @@ class Activation(Layer):
 
     def run_backward(self, dout: np.ndarray, dx: np.ndarray) -> None:
         """Write the gradient of the input."""
-        getattr(self.kernels, f"{self.kind}_backward")(dout, self._out, dx)
+        source = self._x if self.backward_reads_input else self._out
+        getattr(self.kernels, f"{self.kind}_backward")(dout, source, dx)
 
 
 class ReLU(Activation):
@@ -97,6 +106,25 @@ class ELU(Activation):
         self.kernels.elu_backward(dout, self._out, self.alpha, dx)
 
 
-ACTIVATIONS: dict[str, type[Activation]] = {
-    cls.kind: cls for cls in (ReLU, LeakyReLU, Sigmoid, Tanh, ELU)
-}
+class Softplus(Activation):
+    """``log(1 + exp(x))``, a smooth ReLU. Dugas et al. (2001)."""
+
+    kind = "softplus"
+
+
+class GELU(Activation):
+    """``x * Phi(x)``, with Phi the distribution function of the standard normal.
+
+    The exact form, ``x * (1 + erf(x / sqrt(2))) / 2``, not its approximation by tanh. Hendrycks and
+    Gimpel (2016), https://arxiv.org/abs/1606.08415.
+    """
+
+    kind = "gelu"
+    backward_reads_input = True
+
+
+class SiLU(Activation):
+    """``x * sigmoid(x)``, also called swish. Elfwing et al. (2017)."""
+
+    kind = "silu"
+    backward_reads_input = True

@@ -31,7 +31,10 @@ def mlp(
         Units of each hidden layer; empty for a linear model.
     n_out : int
         Outputs of the last, affine layer: the number of classes, or of numbers to predict.
-    activation : {"relu", "leaky_relu", "sigmoid", "tanh", "elu"}
+    activation : str
+        One of "relu", "leaky_relu", "prelu", "elu", "softplus", "gelu", "silu", "sigmoid", "tanh"
+        and "maxout", with its default settings. The affine layer before a maxout of two pieces has
+        twice the units, so that ``hidden`` are the units that go out of it.
     batch_norm : bool
         BatchNorm before each activation.
     dropout : float
@@ -61,10 +64,11 @@ def mlp(
     real_in("dropout", dropout, 0, 1, open_high=True)
     layers: list[Layer] = []
     for units in sequence("hidden", hidden, "numbers of units"):
-        layers.append(Affine(positive_int("hidden", units), init))
+        activate = make_activation()
+        layers.append(Affine(activate.input_size(positive_int("hidden", units)), init))
         if batch_norm:
             layers.append(BatchNorm())
-        layers.append(make_activation())
+        layers.append(activate)
         if dropout:
             layers.append(Dropout(dropout))
     layers.append(Affine(positive_int("n_out", n_out), init))
