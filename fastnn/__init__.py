@@ -21,7 +21,18 @@ from fastnn.constraints import Constraint, MaxNorm
 from fastnn.errors import CorruptFileError, DivergenceError, FastnnError, NotBuiltError
 from fastnn.history import History
 from fastnn.info import info
-from fastnn.initializers import He, Initializer, LeCun, Normal, Uniform, Xavier, Zeros
+from fastnn.initializers import (
+    AutoInit,
+    ConstantInit,
+    He,
+    Initializer,
+    LeCun,
+    Normal,
+    Orthogonal,
+    Uniform,
+    Xavier,
+    Zeros,
+)
 from fastnn.layers import (
     ELU,
     GELU,
@@ -92,12 +103,14 @@ __all__ = [
     "Adam",
     "AdamW",
     "Affine",
+    "AutoInit",
     "Autoencoder",
     "BatchNorm",
     "BinaryCrossEntropy",
     "CSVLogger",
     "Callback",
     "Constant",
+    "ConstantInit",
     "Constraint",
     "CorruptFileError",
     "CosineDecay",
@@ -129,6 +142,7 @@ __all__ = [
     "Normal",
     "NotBuiltError",
     "Optimizer",
+    "Orthogonal",
     "PReLU",
     "ProgressBar",
     "RAdam",

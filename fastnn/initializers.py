@@ -16,6 +16,10 @@ class Initializer(Component):
         """Weights of this shape, in float64."""
         raise NotImplementedError  # abstract: every subclass has its own
 
+    def following(self, activation: str | None) -> "Initializer":
+        """What draws the weights of a layer that goes to this kind of activation, or to none."""
+        return self
+
 
 class Zeros(Initializer):
     """All zeros: every unit of a layer computes, and stays, the same. For showing just that."""
@@ -24,6 +28,19 @@ class Zeros(Initializer):
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
         return np.zeros(shape)
+
+
+class ConstantInit(Initializer):
+    """The same value everywhere, with the fault of `Zeros`."""
+
+    kind = "constant"
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+        real_in("value", value)
+
+    def draw(self, rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+        return np.full(shape, float(self.value))
 
 
 class Normal(Initializer):
@@ -102,14 +119,73 @@ class He(_Scaled):
         return 2 / fan_in
 
 
+class Orthogonal(Initializer):
+    """Columns, or rows where they are fewer, at right angles and of length ``gain``.
+
+    A matrix that is square keeps the length of every signal, and of every gradient, not only their
+    size on average. Each orthogonal matrix is equally likely.
+
+    Parameters
+    ----------
+    gain : float
+        At least 0; ``sqrt(2)`` makes up for the half that ReLU drops.
+
+    Notes
+    -----
+    Saxe, McClelland and Ganguli (2013), https://arxiv.org/abs/1312.6120. The signs: Mezzadri
+    (2007), https://arxiv.org/abs/math-ph/0609050, section 5.
+    """
+
+    kind = "orthogonal"
+
+    def __init__(self, gain: float = 1.0) -> None:
+        self.gain = gain
+        real_in("gain", gain, 0)
+
+    def draw(self, rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+        q, r = np.linalg.qr(rng.standard_normal((max(shape), min(shape))))
+        # The algorithm chooses the signs of r's diagonal; with positive ones q is uniform.
+        q *= np.copysign(self.gain, np.diag(r))
+        return q if shape[0] >= shape[1] else q.T
+
+
+class AutoInit(Initializer):
+    """What suits the activation that a layer goes to, through BatchNorm and dropout.
+
+    - `He` before relu, and before leaky_relu, prelu, elu, softplus, gelu and silu, which are near
+      enough to it: half of what comes is dropped. He et al. (2015), eq. 10.
+    - `LeCun` before maxout: the larger of two independent numbers of mean 0 has their mean square.
+    - `Xavier` before sigmoid and tanh, and where no activation follows, as at the end of a network:
+      derived for units that are linear about zero. Glorot and Bengio (2010), eq. 16.
+
+    All with normal distributions. A layer of one's own counts as no activation.
+    """
+
+    kind = "auto"
+
+    def following(self, activation: str | None) -> Initializer:
+        return _AFTER.get(activation, Xavier)()
+
+    def draw(self, rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+        return self.following(None).draw(rng, shape)
+
+
+_AFTER: dict[str | None, type[_Scaled]] = {
+    "maxout": LeCun,
+    **dict.fromkeys(("relu", "leaky_relu", "prelu", "elu", "softplus", "gelu", "silu"), He),
+}
+
 INITIALIZERS: dict[str, type[Initializer]] = {
-    cls.kind: cls for cls in (Zeros, Normal, Uniform, LeCun, Xavier, He)
+    cls.kind: cls
+    for cls in (Zeros, ConstantInit, Normal, Uniform, LeCun, Xavier, He, Orthogonal, AutoInit)
 }
 
 _SHORT: dict[str, Any] = {
     "zeros": Zeros,
     "normal": Normal,
     "uniform": Uniform,
+    "orthogonal": Orthogonal,
+    "auto": AutoInit,
     **{cls.kind: cls for cls in (LeCun, Xavier, He)},
     **{f"{cls.kind}_normal": cls for cls in (LeCun, Xavier, He)},
     **{f"{cls.kind}_uniform": lambda cls=cls: cls("uniform") for cls in (LeCun, Xavier, He)},

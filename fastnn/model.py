@@ -27,7 +27,7 @@ from fastnn.components import Component, from_config, is_known
 from fastnn.constraints import CONSTRAINTS
 from fastnn.errors import CorruptFileError
 from fastnn.initializers import INITIALIZERS
-from fastnn.layers import LAYERS, Affine, Layer, Softmax
+from fastnn.layers import LAYERS, Activation, Affine, BatchNorm, Dropout, Layer, Softmax
 from fastnn.regularizers import REGULARIZERS
 from fastnn.threads import SMALL_STEP, limited, thread_count
 
@@ -132,6 +132,7 @@ class Sequential:
                 _under(name, self.grads),
                 _under(name, self.state),
             )
+            layer.followed_by = _activation_after(self.layers[index + 1 :])
             layer.initialize(draws)
 
     # -- parameters --------------------------------------------------------------------------------
@@ -703,6 +704,13 @@ def _lay_out(layers: Sequence[Layer], input_shape: tuple[int, ...]) -> list[int]
         layer.link(layers[:index])
         widths.append(layer.output_size(widths[-1]))
     return widths
+
+
+def _activation_after(layers: Sequence[Layer]) -> str | None:
+    """Kind of the activation that comes first among these layers, behind BatchNorm and dropout."""
+    behind = (layer for layer in layers if not isinstance(layer, BatchNorm | Dropout))
+    first = next(behind, None)
+    return first.kind if isinstance(first, Activation) else None
 
 
 def _under(name: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -67,6 +67,131 @@ def test_zeros(rng):
     assert rng.bit_generator.state == state
 
 
+def test_constant(rng):
+    state = rng.bit_generator.state
+    w = fnn.ConstantInit(-0.5).draw(rng, (3, 2))
+    np.testing.assert_array_equal(w, np.full((3, 2), -0.5))
+    assert w.dtype == fnn.ConstantInit(2).draw(rng, (3, 2)).dtype == np.float64
+    assert rng.bit_generator.state == state
+
+
+@pytest.mark.parametrize("gain", [1.0, 1.5])
+@pytest.mark.parametrize("shape", [(50, 20), (20, 50), (30, 30), (1, 7), (7, 1), (1, 1)])
+def test_orthogonal(shape, gain, rng):
+    w = fnn.Orthogonal(gain).draw(rng, shape)
+    assert w.shape == shape
+    w = w if shape[0] >= shape[1] else w.T
+    np.testing.assert_allclose(w.T @ w, gain**2 * np.eye(min(shape)), atol=1e-14)
+
+
+def test_orthogonal_matrices_are_equally_likely(rng):
+    """With the signs as the algorithm leaves them, the first element would never be positive."""
+    draws = np.array([fnn.Orthogonal().draw(rng, (3, 2)) for _ in range(2000)])
+    # A column is uniform on the sphere: its elements have mean 0 and mean square 1/3, the fourth
+    # power 1/5. Six standard errors.
+    assert np.abs(draws.mean(axis=0)).max() < 6 / math.sqrt(3 * 2000)
+    assert np.abs((draws**2).mean(axis=0) - 1 / 3).max() < 6 * math.sqrt((1 / 5 - 1 / 9) / 2000)
+
+
+def test_orthogonal_of_nothing_is_zero(rng):
+    assert not fnn.Orthogonal(0).draw(rng, (4, 3)).any()
+
+
+# Activation after the layer: standard deviation for 300 features in and 200 out.
+AUTO = {
+    **dict.fromkeys(
+        ("relu", "leaky_relu", "prelu", "elu", "softplus", "gelu", "silu"), math.sqrt(2 / 300)
+    ),
+    "maxout": math.sqrt(1 / 300),
+    **dict.fromkeys(("sigmoid", "tanh", None), math.sqrt(2 / 500)),
+}
+
+
+def test_auto_knows_every_activation():
+    assert AUTO.keys() - {None} == fnn.layers.ACTIVATIONS.keys()
+
+
+@pytest.mark.parametrize("activation", AUTO)
+@pytest.mark.parametrize("between", [[], [fnn.BatchNorm], [fnn.Dropout, fnn.BatchNorm]])
+def test_auto_follows_the_activation(activation, between):
+    after = [fnn.layers.ACTIVATIONS[activation]()] if activation else []
+    layers = [fnn.Affine(200, "auto"), *(make() for make in between), *after, fnn.Affine(4, "auto")]
+    model = fnn.Sequential(layers, 300, rng=0)
+    w = model.params["affine1.w"].astype(float)
+    # Six standard errors of the estimate.
+    assert abs(w.std() / AUTO[activation] - 1) < 6 / math.sqrt(2 * w.size)
+    again = fnn.Sequential([fnn.Affine(200, AUTO[activation])], 300, rng=0)
+    np.testing.assert_allclose(w, again.params["affine1.w"], rtol=1e-6)
+
+
+def test_auto_looks_no_further_than_the_next_layer_that_computes():
+    class Own(fnn.Layer):
+        kind = "relu"
+
+    def std(*after):
+        model = fnn.Sequential([fnn.Affine(200, "auto"), *after], 300, rng=0)
+        return model.params["affine1.w"].std(dtype=float)
+
+    linear = std()
+    assert std(fnn.Affine(5), fnn.ReLU()) == linear
+    assert std(Own()) == linear
+    assert std(fnn.Sigmoid(), fnn.ReLU()) == linear
+    assert std(fnn.ReLU(), fnn.Sigmoid()) > 1.2 * linear
+
+
+def test_auto_in_mlp_is_each_layers_own():
+    def stds(init):
+        params = fnn.mlp(300, [200, 250], 100, "relu", init=init, rng=0).params
+        return [params[f"affine{i}.w"].std(dtype=float) for i in (1, 2, 3)]
+
+    auto, he, xavier = stds("auto"), stds("he"), stds("xavier")
+    assert auto == pytest.approx([*he[:2], xavier[2]], rel=1e-6)
+
+
+def test_auto_stays_auto_in_a_model_file(tmp_path):
+    model = fnn.Sequential([fnn.Affine(3, "auto"), fnn.ReLU(), fnn.Affine(2, fnn.AutoInit())], 4)
+    model.save(tmp_path / "model.fnn")
+    twin = fnn.load(tmp_path / "model.fnn")
+    assert twin.config() == model.config()
+    assert twin.layers[0].init == "auto"
+    np.testing.assert_array_equal(twin.flat_params, model.flat_params)
+
+
+def test_auto_for_no_layer_in_particular(rng):
+    seed = np.random.default_rng(3), np.random.default_rng(3)
+    np.testing.assert_array_equal(
+        fnn.AutoInit().draw(seed[0], (4, 3)), fnn.Xavier().draw(seed[1], (4, 3))
+    )
+
+
+@pytest.mark.parametrize("activation", fnn.layers.ACTIVATIONS)
+def test_with_auto_activations_keep_their_spread_through_ten_layers(activation, rng):
+    def spreads(init):
+        model = fnn.mlp(256, [256] * 10, 10, activation, init=init, rng=0)
+        h, found = rng.standard_normal((64, 256)).astype("float32"), []
+        for layer in model.layers:
+            h = layer.forward(h)
+            if layer.kind == activation:
+                found.append(h.std(dtype=float))
+        return found
+
+    # SiLU, half as steep as ReLU about zero, shrinks the most, to a seventh.
+    auto = np.array(spreads("auto"))
+    assert ((auto > auto[0] / 9) & (auto < 2.5 * auto[0])).all()
+    if activation not in ("sigmoid", "softplus"):  # not zero at zero: something always remains
+        assert spreads(0.01)[-1] < 1e-6
+
+
+def test_biases_start_where_they_are_told_to(rng):
+    layers = [fnn.Affine(4, bias_init=0.1), fnn.ReLU(), fnn.Affine(3, "zeros", bias_init=-2)]
+    model = fnn.Sequential(layers, 5, rng=0, dtype="float64")
+    assert model.params["affine1.b"].tolist() == [0.1] * 4
+    np.testing.assert_array_equal(model.predict(rng.standard_normal((2, 5))), np.full((2, 3), -2))
+    plain = fnn.Sequential([fnn.Affine(4), fnn.ReLU(), fnn.Affine(3)], 5, rng=0, dtype="float64")
+    assert plain.params["affine1.b"].tolist() == [0] * 4
+    np.testing.assert_array_equal(model.params["affine1.w"], plain.params["affine1.w"])
+
+
 @pytest.mark.parametrize(
     ("given", "meant"),
     [
@@ -82,6 +207,8 @@ def test_zeros(rng):
         ("he", fnn.He()),
         ("he_normal", fnn.He()),
         ("he_uniform", fnn.He("uniform")),
+        ("orthogonal", fnn.Orthogonal()),
+        ("auto", fnn.AutoInit()),
         (0.05, fnn.Normal(0.05)),
         (1, fnn.Normal(1.0)),
         (fnn.Uniform(2.0), fnn.Uniform(2.0)),
@@ -102,12 +229,11 @@ def test_he_is_the_default():
 
 
 def test_every_initializer_is_tested():
-    assert {initializer.kind for initializer, _, _ in DRAWN.values()} | {"zeros"} == set(
-        INITIALIZERS
-    )
+    drawn = {initializer.kind for initializer, _, _ in DRAWN.values()}
+    assert drawn | {"zeros", "constant", "orthogonal", "auto"} == set(INITIALIZERS)
 
 
-@pytest.mark.parametrize("init", DRAWN)
+@pytest.mark.parametrize("init", [*DRAWN, "orthogonal", "auto"])
 def test_both_dtypes_and_all_backends_start_alike(init):
     single, double = (
         fnn.mlp(20, [30, 10], 5, batch_norm=True, init=init, rng=7, dtype=dtype)
@@ -156,6 +282,12 @@ def test_signals_neither_die_nor_explode(init, activation, rng):
         (lambda: fnn.Normal(float("inf")), ValueError, "std"),
         (lambda: fnn.Uniform(-0.1), ValueError, "limit"),
         (lambda: fnn.Uniform(None), TypeError, "limit"),
+        (lambda: fnn.ConstantInit("0.1"), TypeError, "value"),
+        (lambda: fnn.ConstantInit(float("nan")), ValueError, "value"),
+        (lambda: fnn.Orthogonal(-1.0), ValueError, "gain"),
+        (lambda: fnn.Orthogonal(None), TypeError, "gain"),
+        (lambda: fnn.Affine(3, bias_init=float("inf")), ValueError, "bias_init"),
+        (lambda: fnn.Affine(3, bias_init=False), TypeError, "bias_init"),
         (lambda: fnn.He("gaussian"), ValueError, "distribution must be one of normal, uniform"),
         (lambda: fnn.Xavier(2), ValueError, "distribution"),
         (lambda: as_initializer("He"), ValueError, "init must be one of .*got 'He'"),

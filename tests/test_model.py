@@ -584,6 +584,7 @@ def test_repr_shows_the_architecture():
 def test_config_is_plain_data():
     model = fnn.mlp((1, 2), [3], 2, dropout=0.5, rng=0, dtype="float64")
     model.layers[3].trainable = False
+    plain = {"init": "he", "regularizer": None, "constraint": None, "bias_init": 0.0}
     assert model.config() == {
         "model": "sequential",
         "input_shape": [1, 2],
@@ -591,10 +592,10 @@ def test_config_is_plain_data():
         "seed": model.seed,
         "step": 0,
         "layers": [
-            {"kind": "affine", "units": 3, "init": "he", "regularizer": None, "constraint": None},
+            {"kind": "affine", "units": 3} | plain,
             {"kind": "relu"},
             {"kind": "dropout", "ratio": 0.5},
-            {"kind": "affine", "units": 2, "init": "he", "regularizer": None, "constraint": None},
+            {"kind": "affine", "units": 2} | plain,
         ],
         "frozen": [3],
     }

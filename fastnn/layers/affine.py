@@ -5,7 +5,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from fastnn.checks import positive_int
+from fastnn.checks import positive_int, real_in
 from fastnn.components import from_config
 from fastnn.constraints import CONSTRAINTS, Constraint
 from fastnn.initializers import INITIALIZERS, Initializer, as_initializer
@@ -14,19 +14,22 @@ from fastnn.regularizers import REGULARIZERS, Regularizer
 
 
 class Affine(Layer):
-    """``out = x @ w + b``, with w (n_in, units) and b (units,), b starting at zero.
+    """``out = x @ w + b``, with w (n_in, units) and b (units,).
 
     Parameters
     ----------
     units : int
         Features going out; those coming in are taken from the layer before.
     init : str, float or Initializer
-        How w is drawn: a name ("he", "xavier", "lecun", each also with "_uniform"; "zeros"), the
-        standard deviation of a normal, or an object.
+        How w is drawn: a name ("he", "xavier", "lecun", each also with "_uniform"; "orthogonal",
+        "zeros"; "auto" follows the activation after the layer, see `AutoInit`), the standard
+        deviation of a normal, or an object.
     regularizer : Regularizer, optional
         Penalty on w, in place of the trainer's.
     constraint : Constraint, optional
         Bound on w, in place of the trainer's.
+    bias_init : float
+        What every element of b starts from.
     """
 
     kind = "affine"
@@ -42,13 +45,16 @@ class Affine(Layer):
         init: str | float | Initializer = "he",
         regularizer: Regularizer | None = None,
         constraint: Constraint | None = None,
+        bias_init: float = 0.0,
     ) -> None:
         self.units = units
         self.init = init
         self.regularizer = regularizer
         self.constraint = constraint
+        self.bias_init = bias_init
         positive_int("units", units)
         as_initializer(init)
+        real_in("bias_init", bias_init)
         if regularizer is not None and not isinstance(regularizer, Regularizer):
             raise TypeError(f"regularizer must be a Regularizer or None; got {regularizer!r}")
         if constraint is not None and not isinstance(constraint, Constraint):
@@ -74,7 +80,9 @@ class Affine(Layer):
         return {"w": (n_in, int(self.units)), "b": (int(self.units),)}
 
     def initialize(self, rng: np.random.Generator) -> None:
-        self.w[:] = as_initializer(self.init).draw(rng, (self.n_in, self.n_out))
+        init = as_initializer(self.init).following(self.followed_by)
+        self.w[:] = init.draw(rng, (self.n_in, self.n_out))
+        self.b[:] = self.bias_init
 
     def forward(self, x: np.ndarray, train: bool = False, step: int = 0) -> np.ndarray:
         out = self.output_buffer(self.check_input(x))

@@ -55,6 +55,7 @@ class Layer(Component):
     _lr_scale: float = 1.0
     regularizer: Regularizer | None = None
     constraint: Constraint | None = None
+    followed_by: str | None = None  # kind of the activation that its output goes to
     name: str
     index: int
     n_in: int

@@ -40,7 +40,7 @@ def mlp(
     dropout : float
         Ratio dropped after each activation; 0 leaves the layer out.
     init : str, float or Initializer
-        As in `Affine`, for all layers.
+        As in `Affine`, for all layers; "auto" follows the activation, see `AutoInit`.
     rng, dtype, backend
         As in `Sequential`.
 
