@@ -64,6 +64,7 @@ from fastnn.losses import (
     SumSquaredError,
 )
 from fastnn.model import Sequential
+from fastnn.numerical import gradient_descent, numerical_diff, numerical_gradient
 from fastnn.optimizers import (
     SGD,
     AdaDelta,
@@ -170,8 +171,11 @@ __all__ = [
     "__version__",
     "available_backends",
     "data",
+    "gradient_descent",
     "info",
     "load",
     "mlp",
+    "numerical_diff",
+    "numerical_gradient",
     "use_backend",
 ]

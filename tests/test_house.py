@@ -30,7 +30,7 @@ FLOORS = [
     ["schedules", "metrics"],
     ["data"],
     ["threads", "backend"],
-    ["components", "buffers", "interrupts"],
+    ["components", "buffers", "interrupts", "numerical"],
     ["checks"],
     ["errors", "files", "version"],
     ["_kernels"],
