@@ -8,6 +8,9 @@ Then ``trainer.fit(x, y, epochs=20)``, ``model.predict_proba(x)``, ``model.save(
 ``fnn.load("model.fnn")``.
 """
 
+import importlib
+from typing import Any
+
 from fastnn import data
 from fastnn.backend import available_backends, use_backend
 from fastnn.callbacks import (
@@ -93,6 +96,14 @@ from fastnn.zoo import Autoencoder, DenoisingAutoencoder, StackedAutoencoder, ml
 
 load = Sequential.load
 
+
+def __getattr__(name: str) -> Any:
+    """Parts that are loaded when they are first asked for."""
+    if name == "book":
+        return importlib.import_module("fastnn.book")
+    raise AttributeError(f"module 'fastnn' has no attribute {name!r}")
+
+
 __all__ = [
     "ELU",
     "GELU",
@@ -170,6 +181,7 @@ __all__ = [
     "Zeros",
     "__version__",
     "available_backends",
+    "book",
     "data",
     "gradient_descent",
     "info",

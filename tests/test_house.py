@@ -17,7 +17,7 @@ FLOORS = [
     ["lab"],
     ["sklearn", "io"],
     ["info"],
-    ["zoo"],
+    ["zoo", "book"],
     ["trainer"],
     ["progress"],
     ["callbacks"],
