@@ -71,7 +71,7 @@ def test_other_backends_give_the_same(backend_name):
     ids=[*SETTINGS, "dropout"],
 )
 def test_gradient_is_the_numerical_gradient(settings, order):
-    network, _ = pair(**settings)
+    network, _ = pair(rng=3, **settings)  # whose ReLUs stay clear of their kinks
     x, t = blobs(12)
     if order == "gradient first":
         grads, differences = network.gradient(x, t), network.numerical_gradient(x, t)
