@@ -22,6 +22,7 @@ from fastnn.callbacks import (
 )
 from fastnn.constraints import Constraint, MaxNorm
 from fastnn.errors import CorruptFileError, DivergenceError, FastnnError, NotBuiltError
+from fastnn.gradcheck import GradientCheck, gradient_check
 from fastnn.history import History
 from fastnn.info import info
 from fastnn.initializers import (
@@ -135,6 +136,7 @@ __all__ = [
     "ExponentialDecay",
     "FastnnError",
     "GaussianNoise",
+    "GradientCheck",
     "He",
     "History",
     "Huber",
@@ -183,6 +185,7 @@ __all__ = [
     "available_backends",
     "book",
     "data",
+    "gradient_check",
     "gradient_descent",
     "info",
     "load",

@@ -18,7 +18,7 @@ FLOORS = [
     ["sklearn", "io"],
     ["info"],
     ["zoo", "book"],
-    ["trainer"],
+    ["trainer", "gradcheck"],
     ["progress"],
     ["callbacks"],
     ["history"],

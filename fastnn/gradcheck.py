@@ -1,0 +1,309 @@
+"""Comparing the gradients of backpropagation with differences of the loss."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastnn.checks import Rng, generator, one_of, positive_int, real_in, real_rows
+from fastnn.engine import EagerEngine, Examples
+from fastnn.losses import LOSSES, Loss
+from fastnn.model import Sequential, Summary
+from fastnn.numerical import SMALLEST, both_sides
+from fastnn.optimizers import SGD
+from fastnn.regularizers import Regularizer
+
+# A loss is computed to a few of the last digit; differences of it, to this over the step.
+ROUNDING = 10 * np.finfo(np.float64).eps
+
+# A kink explains an error if the difference on one side of it has less than this share of it.
+ONE_SIDED = 0.1
+
+
+@dataclass(frozen=True)
+class ParameterCheck:
+    """What was found for one parameter.
+
+    Attributes
+    ----------
+    name : str
+    checked, size : int
+        Elements compared, and those there are.
+    kinks : int
+        Elements where the loss has a kink between x - h and x + h, left out of ``error``.
+    error : float
+        The largest relative error; NaN counts as the largest.
+    index : tuple of int, or None
+        Where; None if every element met a kink.
+    backprop, numerical : float
+        The gradient there, by either way.
+    """
+
+    name: str
+    checked: int
+    size: int
+    kinks: int
+    error: float
+    index: tuple[int, ...] | None
+    backprop: float
+    numerical: float
+
+
+@dataclass(frozen=True, repr=False)
+class GradientCheck:
+    """What `gradient_check` found; prints as a table.
+
+    Attributes
+    ----------
+    parameters : tuple of ParameterCheck
+        In the order of the model.
+    tolerance : float
+        The relative error up to which a gradient is taken to be right.
+    """
+
+    parameters: tuple[ParameterCheck, ...]
+    tolerance: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether every relative error is within the tolerance."""
+        return all(parameter.error <= self.tolerance for parameter in self.parameters)
+
+    @property
+    def worst(self) -> ParameterCheck:
+        """The parameter with the largest relative error."""
+        return max(self.parameters, key=lambda p: np.inf if np.isnan(p.error) else p.error)
+
+    @property
+    def kinks(self) -> int:
+        """Elements that met a kink."""
+        return sum(parameter.kinks for parameter in self.parameters)
+
+    @property
+    def errors(self) -> dict[str, float]:
+        """Largest relative error by name of the parameter."""
+        return {parameter.name: parameter.error for parameter in self.parameters}
+
+    def table(self) -> Summary:
+        """A line for each parameter, and the verdict."""
+        rows = [("parameter", "checked", "kinks", "worst error", "backprop", "numerical", "at")]
+        for p in self.parameters:
+            at = "" if p.index is None else f"[{', '.join(map(str, p.index))}]"
+            numbers = (f"{p.backprop:.6e}", f"{p.numerical:.6e}") if at else ("", "")
+            mark = "" if p.error <= self.tolerance else "  <- wrong"
+            rows.append(
+                (
+                    *(p.name, f"{p.checked:,} of {p.size:,}", str(p.kinks), f"{p.error:.1e}"),
+                    *(*numbers, at + mark),
+                )
+            )
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = [
+            "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
+            for row in rows
+        ]
+        return Summary(
+            "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:], self._verdict()])
+        )
+
+    def _verdict(self) -> str:
+        worst = self.worst
+        relation = "within" if self.ok else "beyond"
+        verdict = (
+            f"{'ok' if self.ok else 'WRONG'}: the worst relative error is {worst.error:.1e}, in "
+            f"{worst.name}, {relation} the tolerance of {self.tolerance:.0e}"
+        )
+        if self.kinks:
+            verdict += (
+                f"; a kink was crossed at {self.kinks} "
+                f"{'elements' if self.kinks > 1 else 'element'}, where backprop agrees with the "
+                "difference on one side"
+            )
+        return verdict
+
+    def __repr__(self) -> str:
+        return str(self.table())
+
+
+def gradient_check(
+    model: Sequential,
+    x: Any,
+    y: Any,
+    loss: str | Loss = "softmax_cross_entropy",
+    regularizer: Regularizer | None = None,
+    entries: int | None = 10,
+    h: float = 1e-5,
+    tolerance: float = 1e-5,
+    rng: Rng = 0,
+) -> GradientCheck:
+    """Compare the gradient of every parameter by backpropagation with differences of the loss.
+
+    In float64 and in training mode: BatchNorm uses the batch's statistics, dropout the masks of the
+    model's next step, the same ones in every evaluation. The model is afterwards what it was. One
+    that computes in float32, whose differences would be rounding errors, is checked on a float64
+    copy of it.
+
+    Parameters
+    ----------
+    model : Sequential
+    x, y : array_like
+        A batch, as for `Trainer.fit`; few rows are enough, and cross fewer kinks.
+    loss : str or Loss
+    regularizer : Regularizer, optional
+        As in `Trainer`.
+    entries : int, optional
+        Elements compared of each parameter, drawn at random; None compares all.
+    h : float
+        Half the distance of the two points of a difference.
+    tolerance : float
+        Relative error up to which a gradient is taken to be right.
+    rng : int or numpy.random.Generator, optional
+        Draws the elements.
+
+    Returns
+    -------
+    GradientCheck
+        ``.ok``, ``.worst`` (its ``.name`` and ``.error``), ``.errors`` by name; prints as a table.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument of the wrong type or value; the message names it. All layers are frozen.
+
+    Notes
+    -----
+    The error is ``|a - n| / max(|a|, |n|)``, less what rounding leaves of a difference of losses.
+    The gradient of a function with kinks (ReLU, a maximum, an absolute value) is that of one side.
+    Where a kink lies between x - h and x + h, the central difference mixes both sides, and is wrong
+    by half the difference of the one-sided ones, of which one still equals the gradient: that is
+    how a kink is told from a mistake. Such elements are counted, and not judged.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastnn as fnn
+    >>> x, y = np.random.default_rng(0).standard_normal((5, 4)), [0, 1, 2, 0, 1]
+    >>> check = fnn.gradient_check(fnn.mlp(4, [6], 3, activation="tanh", rng=0), x, y)
+    >>> check.ok, check.worst.error < 1e-7
+    (True, True)
+    """
+    if not isinstance(model, Sequential):
+        raise TypeError(f"model must be a Sequential; got {type(model).__name__}")
+    if regularizer is not None and not isinstance(regularizer, Regularizer):
+        raise TypeError(f"regularizer must be a Regularizer, such as L2(1e-4); got {regularizer!r}")
+    loss = loss if isinstance(loss, Loss) else one_of("loss", loss, LOSSES)()
+    h = real_in("h", h, SMALLEST)
+    tolerance = real_in("tolerance", tolerance, 0)
+    count = None if entries is None else positive_int("entries", entries)
+    draws = generator(rng)
+    if model.dtype != np.float64:
+        rebuild, (settings, config, backend, values) = model.__reduce__()
+        model = rebuild(settings, config | {"dtype": "float64"}, backend, values)
+    rows = real_rows("x", x, model.input_shape, model.dtype)
+    targets = loss.targets(y, len(rows), model.output_size, model.dtype)
+    engine = EagerEngine(model, loss, SGD(), regularizer)
+    state = model.flat_state.copy()
+    try:
+        found = tuple(_check_all(engine, Examples(rows, targets), count, h, tolerance, draws))
+    finally:
+        model.flat_state[:] = state
+    if not found:
+        raise ValueError("model has no parameters to check: every layer is frozen or has none")
+    return GradientCheck(found, tolerance)
+
+
+def _check_all(
+    engine: EagerEngine,
+    batch: Examples,
+    count: int | None,
+    h: float,
+    tolerance: float,
+    draws: np.random.Generator,
+) -> Iterator[ParameterCheck]:
+    model = engine.model
+    loss, _ = engine.gradients(batch)
+    names = [
+        f"{layer.name}.{key}"
+        for layer in model.layers
+        if layer.trainable
+        for key in layer.param_names
+    ]
+    gradients = {name: model.grads[name].copy() for name in names}
+
+    def value(_: np.ndarray) -> float:
+        out = model.forward_rows(batch.x, train=True)
+        out_loss = engine.loss.value(engine.kernels, out, batch.targets, None, None)
+        return out_loss + engine.penalty()
+
+    for name in names:
+        view = model.params[name]
+        chosen = np.arange(view.size)
+        if count is not None and count < view.size:
+            chosen = np.sort(draws.choice(view.size, count, replace=False))
+        yield _check_one(name, value, loss, view, gradients[name], chosen, h, tolerance)
+
+
+def _check_one(
+    name: str,
+    value: Callable[[np.ndarray], float],
+    loss: float,
+    view: np.ndarray,
+    gradient: np.ndarray,
+    chosen: np.ndarray,
+    h: float,
+    tolerance: float,
+) -> ParameterCheck:
+    """Compare chosen elements of a parameter; ``loss`` is the value where the parameter stands."""
+    error, kinks = 0.0, 0
+    index, at = None, (0.0, 0.0)
+    for i in chosen:
+        backprop = float(gradient.flat[i])
+        numerical, miss, kink = _compare(value, loss, view, i, backprop, h, tolerance)
+        if kink:
+            kinks += 1
+        elif index is None or not miss <= error:  # NaN is the worst
+            error, index = miss, tuple(int(k) for k in np.unravel_index(i, view.shape))
+            at = backprop, numerical
+    return ParameterCheck(name, len(chosen), view.size, kinks, error, index, *at)
+
+
+def _compare(
+    value: Callable[[np.ndarray], float],
+    loss: float,
+    view: np.ndarray,
+    i: int,
+    backprop: float,
+    h: float,
+    tolerance: float,
+) -> tuple[float, float, bool]:
+    """The difference quotient of one element, its relative error, and whether a kink explains it.
+
+    Between two kinks the gradient is neither of the one-sided differences; with a smaller step it
+    is the central one.
+    """
+    numerical, error, kink = _difference(value, loss, view, i, backprop, h)
+    if error > tolerance and not kink:
+        _, closer, kink_closer = _difference(value, loss, view, i, backprop, h / 10)
+        kink = closer <= tolerance or kink_closer
+    return numerical, error, kink and error > tolerance
+
+
+def _difference(
+    value: Callable[[np.ndarray], float],
+    loss: float,
+    view: np.ndarray,
+    i: int,
+    backprop: float,
+    h: float,
+) -> tuple[float, float, bool]:
+    below, above, distance = both_sides(value, view, i, h)
+    numerical = (above - below) / distance
+    miss = abs(backprop - numerical)
+    noise = ROUNDING * max(1.0, abs(loss)) / h
+    if miss <= noise:
+        return numerical, 0.0, False
+    right, left = (above - loss) / h, (loss - below) / h
+    one_sided = min(abs(backprop - right), abs(backprop - left))
+    error = (miss - noise) / max(abs(backprop), abs(numerical))
+    return numerical, error, one_sided <= max(ONE_SIDED * miss, noise)
