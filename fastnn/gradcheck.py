@@ -173,7 +173,10 @@ def gradient_check(
 
     Notes
     -----
-    The error is ``|a - n| / max(|a|, |n|)``, less what rounding leaves of a difference of losses.
+    The error is ``|a - n| / max(|a|, |n|)``; where both are so small that rounding decides, as for
+    a bias before BatchNorm, whose gradient is zero, it is their difference in terms of the rounding
+    errors that are allowed for.
+
     The gradient of a function with kinks (ReLU, a maximum, an absolute value) is that of one side.
     Where a kink lies between x - h and x + h, the central difference mixes both sides, and is wrong
     by half the difference of the one-sided ones, of which one still equals the gradient: that is
@@ -194,7 +197,7 @@ def gradient_check(
         raise TypeError(f"regularizer must be a Regularizer, such as L2(1e-4); got {regularizer!r}")
     loss = loss if isinstance(loss, Loss) else one_of("loss", loss, LOSSES)()
     h = real_in("h", h, SMALLEST)
-    tolerance = real_in("tolerance", tolerance, 0)
+    tolerance = real_in("tolerance", tolerance, SMALLEST)
     count = None if entries is None else positive_int("entries", entries)
     draws = generator(rng)
     if model.dtype != np.float64:
@@ -282,9 +285,9 @@ def _compare(
     Between two kinks the gradient is neither of the one-sided differences; with a smaller step it
     is the central one.
     """
-    numerical, error, kink = _difference(value, loss, view, i, backprop, h)
+    numerical, error, kink = _difference(value, loss, view, i, backprop, h, tolerance)
     if error > tolerance and not kink:
-        _, closer, kink_closer = _difference(value, loss, view, i, backprop, h / 10)
+        _, closer, kink_closer = _difference(value, loss, view, i, backprop, h / 10, tolerance)
         kink = closer <= tolerance or kink_closer
     return numerical, error, kink and error > tolerance
 
@@ -296,14 +299,14 @@ def _difference(
     i: int,
     backprop: float,
     h: float,
+    tolerance: float,
 ) -> tuple[float, float, bool]:
     below, above, distance = both_sides(value, view, i, h)
     numerical = (above - below) / distance
     miss = abs(backprop - numerical)
     noise = ROUNDING * max(1.0, abs(loss)) / h
-    if miss <= noise:
-        return numerical, 0.0, False
     right, left = (above - loss) / h, (loss - below) / h
     one_sided = min(abs(backprop - right), abs(backprop - left))
-    error = (miss - noise) / max(abs(backprop), abs(numerical))
+    # Below the floor, a gradient is right if it is within the noise.
+    error = miss / max(abs(backprop), abs(numerical), noise / tolerance)
     return numerical, error, one_sided <= max(ONE_SIDED * miss, noise)
