@@ -136,6 +136,30 @@ def test_two_layer_networks(hidden):
     assert network.accuracy(x, t) == formulas.accuracy(x, t)
 
 
+@pytest.mark.parametrize("close", [False, True], ids=["apart", "close"])
+@pytest.mark.parametrize("scale", [1.0, 1e6, 1e30])
+@pytest.mark.parametrize("ratio", [0.0, 0.3])
+def test_classes_of_many_rows_are_those_of_float64(ratio, scale, close):
+    settings = {"use_dropout": ratio > 0, "dropout_ration": ratio, "use_batchnorm": scale == 1}
+    network, formulas = pair(sizes=(8, [20, 10], 3), **settings)
+    x, t = blobs(5000)
+    if settings["use_batchnorm"]:
+        network.loss(x[:50], t[:50], train_flg=True)
+        formulas.forward(x[:50], train=True)
+    network.params["W1"] *= scale
+    formulas.p["W1"] *= scale
+    if close:  # two scores that float32 cannot tell apart
+        for params in (network.params, formulas.p):
+            params["W3"][:, 1] = params["W3"][:, 0] * (1 + 1e-12)
+            params["b3"][1] = params["b3"][0]
+    formulas.ratio = ratio
+    expected = formulas.forward(x).argmax(axis=1)
+    assert len(np.unique(expected)) > 1
+    np.testing.assert_array_equal(network._classes(network._rows(x)), expected)
+    assert network.accuracy(x, expected) == 1
+    assert network.accuracy(x, t) == (expected == t).mean()
+
+
 def test_loss_is_guarded_as_the_course_has_it():
     network = book.TwoLayerNet(1, 1, 2, rng=0)
     network.params["b2"] = np.array([1000.0, 0.0])
