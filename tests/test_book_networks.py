@@ -154,11 +154,23 @@ def test_classes_of_many_rows_are_those_of_float64(ratio, scale, close):
             params["W3"][:, 1] = params["W3"][:, 0] * (1 + 1e-9)
             params["b3"][1] = params["b3"][0]
     formulas.ratio = ratio
-    expected = formulas.forward(x).argmax(axis=1)
+    np.testing.assert_allclose(network.predict(x), formulas.forward(x), rtol=1e-9)
+    expected = network.predict(x).argmax(axis=1)
     assert len(np.unique(expected)) > 1
     np.testing.assert_array_equal(network._classes(network._rows(x)), expected)
     assert network.accuracy(x, expected) == 1
     assert network.accuracy(x, t) == (expected == t).mean()
+
+
+@pytest.mark.parametrize("ratio", [0.0, 0.3])
+def test_few_of_many_rows_need_float64(ratio, monkeypatch):
+    network, _ = pair(sizes=(8, [20, 10], 3), use_dropout=ratio > 0, dropout_ration=ratio)
+    counts, scores = [], network._scores
+    monkeypatch.setattr(
+        network, "_scores", lambda rows: (counts.append(len(rows)), scores(rows))[1]
+    )
+    network.accuracy(*blobs(5000))
+    assert 0 < sum(counts) < 500
 
 
 def test_loss_is_guarded_as_the_course_has_it():
