@@ -81,7 +81,7 @@ class _Classification(Loss):
                     f"y must hold class labels 0..{n_out - 1}, one for each output of the model; "
                     f"got labels {low}..{high}"
                 )
-            return np.ascontiguousarray(array, dtype=np.int64)
+            return np.require(array, dtype=np.int64, requirements=["C_CONTIGUOUS", "ALIGNED"])
         if array.shape != (rows, n_out) or array.dtype.kind not in "iubf":
             raise (TypeError if array.dtype.kind not in "iubf" else ValueError)(
                 f"y must hold integer labels of shape ({rows},), or one-hot or soft labels of "

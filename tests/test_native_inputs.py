@@ -164,13 +164,24 @@ def test_predict_reads_them_in_pieces(threads, dtype):
     ids=["labels", "soft labels", "mean squares", "sum of squares"],
 )
 def test_targets_in_any_form(loss, y, dtype):
-    """Read-only, strided, swapped, or of another dtype: the same as plain ones; not written to."""
+    """Read-only, strided, swapped, off their boundaries as they come out of a message or a file,
+    or of another dtype: the same as plain ones; not written to.
+    """
     x = values()
     expected = fit(x, dtype, y=y, loss=loss)
     swapped = y.astype(y.dtype.newbyteorder())
     strided = np.repeat(y, 2, axis=0)[::2]
     fortran = np.asfortranarray(y)
-    for given in (read_only(y), swapped, strided, fortran, y.tolist(), y.astype("int32")):
+    unaligned = np.frombuffer(b"...." + y.tobytes(), y.dtype, offset=4).reshape(y.shape)
+    for given in (
+        read_only(y),
+        swapped,
+        strided,
+        fortran,
+        unaligned,
+        y.tolist(),
+        y.astype("int32"),
+    ):
         kept = copy.deepcopy(given)
         assert fit(x, dtype, y=given, loss=loss) == expected
         np.testing.assert_array_equal(given, kept)
