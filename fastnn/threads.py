@@ -4,6 +4,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -16,6 +17,22 @@ SMALL_STEP = 5e8
 
 # The same for the native program, which splits whole steps: there it is a few dozen microseconds.
 SMALL_NATIVE_STEP = 4e6
+
+_default: ContextVar[int | None] = ContextVar("default_threads", default=None)
+
+
+@contextmanager
+def default_threads(threads: int) -> Iterator[None]:
+    """So many threads, in this thread of Python, for what is made in the block without a number.
+
+    It goes before ``FASTNN_THREADS``: where many fits run side by side, each with the threads that
+    one alone would take, all wait for each other.
+    """
+    token = _default.set(threads)
+    try:
+        yield
+    finally:
+        _default.reset(token)
 
 
 def available_threads() -> int:
@@ -31,8 +48,8 @@ def thread_count(threads: int | None, flops: float, small: float = SMALL_STEP) -
     Parameters
     ----------
     threads : int, optional
-        What the user asked for; None takes ``FASTNN_THREADS``, and without that one thread for
-        small steps and every processor for the others.
+        What the user asked for; None takes that of `default_threads`, else ``FASTNN_THREADS``, and
+        without that one thread for small steps and every processor for the others.
     flops : float
         Operations of one step.
     small : float
@@ -43,6 +60,7 @@ def thread_count(threads: int | None, flops: float, small: float = SMALL_STEP) -
     TypeError, ValueError
         ``threads`` or ``FASTNN_THREADS`` is not an integer of at least 1.
     """
+    threads = _default.get() if threads is None else threads
     if threads is not None:
         return positive_int("threads", threads)
     asked = os.environ.get("FASTNN_THREADS")
@@ -54,8 +72,10 @@ def thread_count(threads: int | None, flops: float, small: float = SMALL_STEP) -
 
 
 def threads_are_fixed(threads: int | None) -> bool:
-    """Whether the user named a number, as an argument or in ``FASTNN_THREADS``."""
-    return threads is not None or bool(os.environ.get("FASTNN_THREADS"))
+    """Whether a number was named: as an argument, by `default_threads`, in ``FASTNN_THREADS``."""
+    return (
+        threads is not None or _default.get() is not None or bool(os.environ.get("FASTNN_THREADS"))
+    )
 
 
 class BlasLimit:
@@ -95,7 +115,21 @@ class BlasLimit:
         for pool, before in zip(self._pools, self._before, strict=True):
             wanted = min([before, *self._asked])
             if pool.num_threads != wanted:
-                pool.set_num_threads(wanted)
+                _set_threads(pool, wanted)
+
+
+def _set_threads(pool: Any, threads: int) -> None:
+    """Set the number of threads of a BLAS library, from whatever thread of Python this is.
+
+    Since its version 3.7, threadpoolctl lets the first thread that sets a number keep all others
+    from it, as long as it lives, without a word. `BlasLimit` settles itself who gets what.
+    """
+    release = getattr(pool, "clear_controlling_thread", None)
+    if release is not None:
+        release(force=True)
+    pool.set_num_threads(threads)
+    if release is not None:
+        release()
 
 
 _blas_limit = BlasLimit()

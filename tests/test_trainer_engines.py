@@ -1,12 +1,14 @@
 """What runs the steps: engines, threads, random numbers."""
 
+import threading
+
 import numpy as np
 import pytest
 from networks import blobs, every_layer, numbers, trainer_of
 from threadpoolctl import threadpool_info
 
 import fastnn as fnn
-from fastnn.threads import available_threads
+from fastnn.threads import available_threads, default_threads
 
 # -- engines and threads ---------------------------------------------------------------------------
 
@@ -106,10 +108,45 @@ def test_blas_is_held_to_its_threads_during_a_fit_only(threads, executor):
     assert blas_threads() == before
 
 
+def test_blas_is_held_in_every_thread_of_python(executor):
+    """Also where another one, which lives on, held it before."""
+    seen, before = [], blas_threads()
+
+    class Look(fnn.Callback):
+        def on_epoch_end(self, trainer, epoch, logs):
+            seen.append(blas_threads())
+
+    def fit():
+        trainer_of(executor=executor, threads=1, callbacks=[Look()]).fit(*blobs(40), epochs=1)
+
+    fit()
+    worker = threading.Thread(target=fit)
+    worker.start()
+    worker.join()
+    fit()
+    assert seen == [[1] * len(before)] * 3
+    assert blas_threads() == before
+
+
+def test_a_default_of_threads_for_what_is_made_in_a_block(monkeypatch):
+    monkeypatch.setenv("FASTNN_THREADS", "3")
+    with default_threads(2):
+        assert trainer_of().threads == 2
+        assert trainer_of(threads=1).threads == 1
+        worker = threading.Thread(target=lambda: there.append(trainer_of().threads))
+        there = []
+        worker.start()
+        worker.join()
+        assert there == [3]
+    assert trainer_of().threads == 3
+
+
 @pytest.mark.skipif(len(fnn.available_backends()) == 1, reason="there is only one backend")
 def test_a_blas_that_is_loaded_later_is_held_too(run_python):
     """NumPy and SciPy bring a BLAS each, and SciPy's comes with the first compiled backend."""
     counts = run_python("""
+import threading
+
 import numpy as np
 import fastnn as fnn
 from threadpoolctl import threadpool_info
