@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fastnn.data import one_hot, split_indices, train_validation_split
+from fastnn.data import k_fold, one_hot, split_indices, train_validation_split
 
 
 @pytest.mark.parametrize("stratified", [False, True])
@@ -133,3 +133,37 @@ def test_lengths_must_match(data):
         train_validation_split(x, 3)
     with pytest.raises(ValueError, match="x has no rows"):
         train_validation_split(x[:0], t[:0])
+
+
+@pytest.mark.parametrize("stratified", [False, True])
+@pytest.mark.parametrize(("n", "folds"), [(2, 2), (10, 3), (101, 7), (6, 6)])
+def test_folds_hold_out_each_row_once(n, folds, stratified):
+    labels = np.random.default_rng(1).integers(0, 3, n) if stratified else None
+    parts = k_fold(n, folds, 0, labels=labels)
+    assert len(parts) == folds
+    for kept, held in parts:
+        np.testing.assert_array_equal(np.sort(np.concatenate([kept, held])), np.arange(n))
+    sizes = [len(held) for _, held in parts]
+    assert max(sizes) - min(sizes) <= 1
+    np.testing.assert_array_equal(
+        np.sort(np.concatenate([held for _, held in parts])), np.arange(n)
+    )
+
+
+def test_folds_are_shuffled_follow_rng_and_share_the_classes():
+    labels = np.repeat([5, 7, 9], [11, 30, 3])
+    parts = k_fold(44, 4, 3, labels=labels)
+    for label in (5, 7, 9):
+        counts = [np.count_nonzero(labels[held] == label) for _, held in parts]
+        assert max(counts) - min(counts) <= 1
+    assert not np.array_equal(np.sort(parts[0][1]), np.sort(k_fold(44, 4, 4, labels=labels)[0][1]))
+    np.testing.assert_array_equal(parts[0][1], k_fold(44, 4, 3, labels=labels)[0][1])
+    assert not np.array_equal(k_fold(44, 4, 3)[0][1], np.arange(0, 44, 4))
+
+
+@pytest.mark.parametrize("folds", [0, 1, 11])
+def test_wrong_numbers_of_folds_are_refused(folds):
+    with pytest.raises(ValueError, match="folds must be"):
+        k_fold(10, folds)
+    with pytest.raises(ValueError, match="labels must have shape"):
+        k_fold(10, 2, labels=[1, 2])

@@ -1,4 +1,4 @@
-"""Holding out a share of the rows: by number, or as arrays."""
+"""Holding out a share of the rows, by number or as arrays; and each row once, in folds."""
 
 from typing import Any, SupportsIndex
 
@@ -49,10 +49,9 @@ def split_indices(
     if labels is None:
         return order[n_held:], order[:n_held]
 
-    labels = np.asarray(labels)
-    if labels.shape != (n,):
-        raise ValueError(f"labels must have shape ({n},), got {labels.shape}.")
-    _, codes, counts = np.unique(labels[order], return_inverse=True, return_counts=True)
+    _, codes, counts = np.unique(
+        _labels_of_rows(labels, n)[order], return_inverse=True, return_counts=True
+    )
     quota = _largest_remainders(counts, n_held)
     # rank[i]: how many rows of the same class come before row i in the shuffled order.
     by_class = np.argsort(codes, kind="stable")
@@ -61,6 +60,58 @@ def split_indices(
     rank[by_class] = np.arange(n) - np.repeat(starts, counts)
     held = rank < quota[codes]
     return order[~held], order[held]
+
+
+def k_fold(
+    n: SupportsIndex, folds: SupportsIndex = 5, rng: Rng = None, *, labels: ArrayLike | None = None
+) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Hold out each row once: for each fold the rows to train on, and those held out.
+
+    Parameters
+    ----------
+    n : int
+        Number of rows.
+    folds : int, default 5
+        From 2 to `n`. The held-out parts differ by at most one row.
+    rng : seed or numpy.random.Generator, optional
+        Source of the shuffle.
+    labels : array_like, shape (n,), optional
+        Class of each row. If given, the folds are stratified: the counts of a class differ by at
+        most one between them.
+
+    Returns
+    -------
+    list of (kept, held), ndarray of int64
+        Row numbers. The held-out parts of all folds together are a permutation of ``range(n)``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `n` or `folds` is not an integer, `folds` lies outside 2..n, or `labels` are not of
+        shape (n,).
+
+    Examples
+    --------
+    >>> [len(held) for kept, held in k_fold(10, 3, rng=0)]
+    [4, 3, 3]
+    """
+    n, folds = positive_int("n", n), positive_int("folds", folds)
+    if not 2 <= folds <= n:
+        raise ValueError(f"folds must be between 2 and the number of rows, {n}; got {folds}")
+    order = epoch_order(n, rng)
+    if labels is not None:
+        labels = _labels_of_rows(labels, n)
+        # Class after class, dealt out like cards.
+        order = order[np.argsort(labels[order], kind="stable")]
+    fold_of = np.arange(n) % folds
+    return [(order[fold_of != fold], order[fold_of == fold]) for fold in range(folds)]
+
+
+def _labels_of_rows(labels: ArrayLike, n: int) -> NDArray[Any]:
+    labels = np.asarray(labels)
+    if labels.shape != (n,):
+        raise ValueError(f"labels must have shape ({n},), got {labels.shape}.")
+    return labels
 
 
 def _largest_remainders(counts: NDArray[np.integer], total: int) -> NDArray[np.int64]:
