@@ -11,7 +11,7 @@ Then ``trainer.fit(x, y, epochs=20)``, ``model.predict_proba(x)``, ``model.save(
 import importlib
 from typing import Any
 
-from fastnn import data
+from fastnn import data, lab
 from fastnn.backend import available_backends, use_backend
 from fastnn.callbacks import (
     Callback,
@@ -188,6 +188,7 @@ __all__ = [
     "gradient_check",
     "gradient_descent",
     "info",
+    "lab",
     "load",
     "mlp",
     "numerical_diff",

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from time import perf_counter
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Protocol, TextIO
 
 from fastnn.callbacks import Callback
 
@@ -47,14 +47,14 @@ class ProgressBar(Callback):
 
     def __init__(self, file: TextIO | None = None) -> None:
         self.file = file
-        self._display = _Display()
+        self._display = Display()
 
     def watches_every_batch(self) -> bool:
         """No: what is shown is the latest batch at the time."""
         return False
 
     def on_train_begin(self, trainer: "Trainer") -> None:
-        self._display = _display_on(sys.stdout if self.file is None else self.file)
+        self._display = display_on(sys.stdout if self.file is None else self.file)
         self._table = _Table(trainer.epochs)
         self._accuracy: float | None = None
         # Time and epochs done after the first batch: what came before is compilation and the like,
@@ -88,7 +88,7 @@ class ProgressBar(Callback):
             self._show(trainer, epoch, 1.0, logs.get("loss"))
 
     def on_train_end(self, trainer: "Trainer") -> None:
-        display, self._display = self._display, _Display()
+        display, self._display = self._display, Display()
         display.close()
 
     def _show(self, trainer: "Trainer", epoch: int, share: float, loss: float | None) -> None:
@@ -115,6 +115,20 @@ class ProgressBar(Callback):
         return (perf_counter() - start) / (done - done_then) * (epochs - done)
 
 
+class Status(Protocol):
+    """What a display shows of the work under way."""
+
+    @property
+    def share(self) -> float:
+        """How much of what the bar stands for is done, in [0, 1]."""
+
+    def title(self) -> str:
+        """What is under way."""
+
+    def parts(self) -> dict[str, str]:
+        """Texts by name, as they follow each other."""
+
+
 @dataclass(frozen=True)
 class _Status:
     """How far the epoch under way is; None is what is not known yet."""
@@ -134,13 +148,13 @@ class _Status:
         """Texts by name, as they follow each other."""
         parts = {}
         if self.loss is not None:
-            parts["loss"] = f"loss {_number(self.loss)}"
+            parts["loss"] = f"loss {number_text(self.loss)}"
         if self.accuracy is not None:
-            parts["accuracy"] = f"accuracy {_number(self.accuracy)}"
+            parts["accuracy"] = f"accuracy {number_text(self.accuracy)}"
         if self.samples_per_second is not None:
             parts["speed"] = f"{_count(self.samples_per_second)} samples/s"
         if self.seconds_left is not None:
-            parts["left"] = f"{_clock(self.seconds_left)} left"
+            parts["left"] = f"{clock(self.seconds_left)} left"
         return parts
 
 
@@ -163,7 +177,7 @@ class _Table:
         yield self._line(
             [
                 place.rjust(len("epoch")),
-                *(_number(logs[name]).rjust(len(name)) for name in names),
+                *(number_text(logs[name]).rjust(len(name)) for name in names),
                 "" if samples_per_second is None else f"{samples_per_second:,.0f}",
                 "" if seconds is None else f"{seconds:.{3 if seconds < 10 else 1}f}",
             ]
@@ -173,7 +187,7 @@ class _Table:
         return "  ".join([cells[0], *(cell.rjust(_COLUMN) for cell in cells[1:])])
 
 
-class _Display:
+class Display:
     """Where progress goes; this one shows nothing.
 
     Attributes
@@ -187,14 +201,14 @@ class _Display:
     def line(self, text: str) -> None:
         """Add a line that stays."""
 
-    def show(self, status: _Status) -> None:
-        """Show the epoch under way."""
+    def show(self, status: Status) -> None:
+        """Show how far the work is."""
 
     def close(self) -> None:
         """Leave nothing but the lines."""
 
 
-class _Lines(_Display):
+class _Lines(Display):
     """Plain text."""
 
     def __init__(self, file: TextIO) -> None:
@@ -206,12 +220,12 @@ class _Lines(_Display):
         self._file.flush()
         self.due = perf_counter() + LINE_SECONDS
 
-    def show(self, status: _Status) -> None:
+    def show(self, status: Status) -> None:
         share = f"{100 * status.share:3.0f} %"
         self.line("  ".join([status.title(), share, *status.parts().values()]))
 
 
-class _Bar(_Display):
+class _Bar(Display):
     """A bar at the bottom of a terminal, and the lines above it.
 
     Lines wait until the bar is due: drawing takes about a millisecond, in which a small network
@@ -244,7 +258,7 @@ class _Bar(_Display):
     def line(self, text: str) -> None:
         self._lines.append(text)
 
-    def show(self, status: _Status) -> None:
+    def show(self, status: Status) -> None:
         self._picture.status = status
         if self._lines:
             self._print_lines()
@@ -267,7 +281,7 @@ class _Bar(_Display):
 class _Picture:
     """What rich draws: a title, a bar, and as many parts of the status as there is room for."""
 
-    status: _Status | None = None
+    status: Status | None = None
 
     def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "RenderResult":
         from rich.progress_bar import ProgressBar as Bar
@@ -285,7 +299,7 @@ class _Picture:
             return options.max_width - 3 - taken
 
         # The least needed goes first.
-        for name in ("accuracy", "speed", "loss", "left"):
+        for name in ("accuracy", "speed", "loss", "best", "left"):
             if room() < least:
                 parts.pop(name, None)
         width = min(most, room())
@@ -298,9 +312,10 @@ class _Picture:
         yield Segment("".join(f"  {text}" for text in parts.values()))
 
 
-def _display_on(file: TextIO | None) -> _Display:
+def display_on(file: TextIO | None) -> Display:
+    """A bar where this is a terminal, else plain lines; nothing where there is no stream."""
     if file is None:  # what sys.stdout is in a program without a console
-        return _Display()
+        return Display()
     return _Bar(file) if _is_terminal(file) else _Lines(file)
 
 
@@ -315,7 +330,7 @@ def _of(epoch: int, epochs: int) -> str:
     return f"{epoch + 1:{len(str(epochs))}}/{epochs}"
 
 
-def _number(value: float) -> str:
+def number_text(value: float) -> str:
     return f"{value:.4f}" if value == 0 or 0.01 <= abs(value) < 10_000 else f"{value:.3e}"
 
 
@@ -327,7 +342,7 @@ def _count(value: float) -> str:
     return f"{value:.0f}"
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
     """Seconds as "0:07", "12:34" or "1:23:45"."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)

@@ -388,7 +388,7 @@ def test_a_batch_costs_less_than_two_microseconds(monkeypatch):
     ],
 )
 def test_numbers(value, text):
-    assert progress._number(value) == text
+    assert progress.number_text(value) == text
 
 
 @pytest.mark.parametrize(
@@ -422,4 +422,4 @@ def test_counts(value, text):
     ],
 )
 def test_times(seconds, text):
-    assert progress._clock(seconds) == text
+    assert progress.clock(seconds) == text

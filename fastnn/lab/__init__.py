@@ -1,1 +1,6 @@
-"""Experiments made of the public parts of fastnn."""
+"""Experiments made of the public parts of fastnn, and the search for hyperparameters."""
+
+from fastnn.lab.search import coarse_to_fine, grid_search, random_search
+from fastnn.lab.search_result import SearchResult, Trial
+
+__all__ = ["SearchResult", "Trial", "coarse_to_fine", "grid_search", "random_search"]
