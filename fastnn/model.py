@@ -25,6 +25,8 @@ from fastnn.checks import (
 )
 from fastnn.components import Component, from_config, is_known
 from fastnn.constraints import CONSTRAINTS
+from fastnn.data import saved
+from fastnn.data.preprocess import Pipeline, Preprocessor
 from fastnn.errors import CorruptFileError
 from fastnn.initializers import INITIALIZERS
 from fastnn.layers import LAYERS, Activation, Affine, BatchNorm, Dropout, Layer, Softmax
@@ -33,6 +35,9 @@ from fastnn.threads import SMALL_STEP, limited, thread_count
 
 # Rows that pass through the layers together in inference: their activations stay in cache.
 CHUNK = 1024
+
+# What the names of the arrays of preprocessing begin with in a file; no layer is called so.
+PREPROCESSING = "preprocessing."
 
 
 class Summary(str):
@@ -67,6 +72,11 @@ class Sequential:
         Training steps done; dropout masks depend on it.
     seed : int
         What the dropout masks are drawn from.
+    preprocessing : Preprocessor, Pipeline or None
+        What samples went through before they were trained on: it is saved and loaded with the
+        model, so that who uses it can do the same, ``model.predict(model.preprocessing.
+        transform(x))``. The model itself never applies it: `predict` and `forward` take the same
+        rows as `Trainer.fit`.
 
     Raises
     ------
@@ -95,6 +105,7 @@ class Sequential:
         self.backend: Backend = get_backend(backend)
         self.input_shape = _shape(input_shape)
         self.step = 0
+        self._preprocessing: Preprocessor | Pipeline | None = None
         self._program: Any = None
         self._check_layers()
         names = self._names()
@@ -134,6 +145,19 @@ class Sequential:
             )
             layer.followed_by = _activation_after(self.layers[index + 1 :])
             layer.initialize(draws)
+
+    @property
+    def preprocessing(self) -> Preprocessor | Pipeline | None:
+        """What samples went through before; never applied by the model itself."""
+        return self._preprocessing
+
+    @preprocessing.setter
+    def preprocessing(self, what: Preprocessor | Pipeline | None) -> None:
+        if what is not None and not isinstance(what, (Preprocessor, Pipeline)):
+            raise TypeError(
+                f"preprocessing must be a preprocessor, as Standardize(), or None; got {what!r}"
+            )
+        self._preprocessing = what
 
     # -- parameters --------------------------------------------------------------------------------
 
@@ -572,6 +596,8 @@ class Sequential:
             f"input (N, {shape}); {total:,} parameters{part}, {self.dtype}, "
             f"{total * self.dtype.itemsize / 1e6:.2f} MB; backend {self.backend.name}"
         )
+        if self.preprocessing is not None:
+            lines.append(f"its rows come from {self.preprocessing!r}: apply that first")
         return Summary("\n".join(lines))
 
     def __repr__(self) -> str:
@@ -599,7 +625,8 @@ class Sequential:
         Raises
         ------
         ValueError
-            A layer's kind is not fastnn's own: a file could not bring its code along.
+            A layer's kind is not fastnn's own: a file could not bring its code along; or the
+            preprocessing has not been fitted.
         OSError
             The file cannot be written; an older one is left as it was.
         """
@@ -617,7 +644,11 @@ class Sequential:
                         f"{layer.name} has a {type(part).__name__}, which model files do not know:"
                         " save model.snapshot() yourself and restore() it into a model you build"
                     )
-        storage.write_file(path, self.params | self.state, self.config())
+        arrays, config = self.params | self.state, self.config()
+        if self.preprocessing is not None:
+            config["preprocessing"], learned = saved.describe(self.preprocessing)
+            arrays |= {f"{PREPROCESSING}{name}": array for name, array in learned.items()}
+        storage.write_file(path, arrays, config)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], backend: str | None = None) -> "Sequential":
@@ -638,6 +669,8 @@ class Sequential:
         """
         arrays, config = storage.read_file(path)
         get_backend(backend)  # a wrong name is the caller's mistake, not the file's
+        learned = _under(PREPROCESSING.removesuffix("."), arrays)
+        arrays = {k: a for k, a in arrays.items() if not k.startswith(PREPROCESSING)}
         try:
             _check_description(config, arrays)
             model = cls(
@@ -649,6 +682,8 @@ class Sequential:
             )
             model._adopt(config)
             model.restore(arrays)
+            if learned or "preprocessing" in config:
+                model.preprocessing = saved.rebuild(config["preprocessing"], learned)
         except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
             raise CorruptFileError(f"{os.fspath(path)} is not a fastnn model: {error}") from error
         return model
@@ -663,7 +698,11 @@ class Sequential:
 
     def __reduce__(self) -> tuple[Any, ...]:
         settings = [(type(layer), layer.settings()) for layer in self.layers]
-        return _rebuild, (settings, self.config(), self.backend.name, self.snapshot())
+        state = {"preprocessing": self.preprocessing}
+        return _rebuild, (settings, self.config(), self.backend.name, self.snapshot()), state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.preprocessing = state["preprocessing"]
 
     # -- building ----------------------------------------------------------------------------------
 

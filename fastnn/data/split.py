@@ -167,6 +167,101 @@ def train_validation_split(
     arrays = {"x": np.asarray(x), "t": np.asarray(t)}
     if sample_weight is not None:
         arrays["sample_weight"] = np.asarray(sample_weight)
+    _check_rows(arrays)
+    labels = _classes(arrays["t"]) if stratify else None
+    kept, held = split_indices(len(arrays["x"]), share, rng, labels=labels)
+    return (
+        tuple(array[kept] for array in arrays.values()),
+        tuple(array[held] for array in arrays.values()),
+    )
+
+
+def train_validation_test_split(
+    x: ArrayLike,
+    t: ArrayLike,
+    validation: float = 0.1,
+    test: float = 0.1,
+    *,
+    rng: Rng = None,
+    stratify: bool = False,
+) -> tuple[tuple[NDArray[Any], ...], tuple[NDArray[Any], ...], tuple[NDArray[Any], ...]]:
+    """Split arrays into a part to train on, one to choose by, and one to judge by at the very end.
+
+    Parameters
+    ----------
+    x, t : array_like, shape (N, ...)
+    validation, test : float, default 0.1
+        Shares of all the rows, strictly between 0 and 1, and together below 1.
+    rng : seed or numpy.random.Generator, optional
+        Source of the shuffle.
+    stratify : bool, default False
+        As in `train_validation_split`.
+
+    Returns
+    -------
+    (x_train, t_train), (x_validation, t_validation), (x_test, t_test)
+        Copies; shuffled.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `train_validation_split`.
+    """
+    validation, test = _open_share(validation, "validation"), _open_share(test, "test")
+    if validation + test >= 1:
+        raise ValueError(
+            "validation and test must leave rows to train on; "
+            f"they are {validation:g} and {test:g} of all"
+        )
+    draws = np.random.default_rng(rng)
+    (x, t), tested = train_validation_split(x, t, test, rng=draws, stratify=stratify)
+    n_validation = round((len(x) + len(tested[0])) * validation)
+    if not 0 < n_validation < len(x):
+        raise ValueError(
+            f"validation={validation:g} and test={test:g} leave {len(x) - n_validation} rows to "
+            f"train on and {n_validation} to validate: every part needs at least one."
+        )
+    share = n_validation / len(x)
+    trained, validated = train_validation_split(x, t, share, rng=draws, stratify=stratify)
+    return trained, validated, tested
+
+
+def shuffle(*arrays: ArrayLike, rng: Rng = None) -> tuple[NDArray[Any], ...]:
+    """Copies of arrays, with their rows in one and the same random order.
+
+    Parameters
+    ----------
+    *arrays : array_like, shape (N, ...)
+        Such as x and t.
+    rng : seed or numpy.random.Generator, optional
+        Source of the order.
+
+    Returns
+    -------
+    tuple of ndarray
+
+    Raises
+    ------
+    ValueError
+        There is no array, one has no rows, or their numbers of rows differ.
+
+    Examples
+    --------
+    >>> x, t = shuffle([10, 20, 30], [1, 2, 3], rng=0)
+    >>> (x == 10 * t).all()
+    np.True_
+    """
+    if not arrays:
+        raise ValueError("shuffle needs at least one array; got none")
+    names = ["x", *(f"array {place}" for place in range(2, len(arrays) + 1))]
+    rows = dict(zip(names, map(np.asarray, arrays), strict=True))
+    _check_rows(rows)
+    order = epoch_order(len(rows["x"]), rng)
+    return tuple(array[order] for array in rows.values())
+
+
+def _check_rows(arrays: dict[str, NDArray[Any]]) -> None:
+    """Refuse arrays that do not all have as many rows as `x`, and at least one."""
     for name, array in arrays.items():
         if array.ndim == 0:
             raise ValueError(f"{name} must have a row for each sample, got a scalar.")
@@ -176,12 +271,6 @@ def train_validation_split(
             )
     if len(arrays["x"]) == 0:
         raise ValueError("x has no rows to split.")
-    labels = _classes(arrays["t"]) if stratify else None
-    kept, held = split_indices(len(arrays["x"]), share, rng, labels=labels)
-    return (
-        tuple(array[kept] for array in arrays.values()),
-        tuple(array[held] for array in arrays.values()),
-    )
 
 
 def _classes(t: NDArray[Any]) -> NDArray[Any]:
@@ -196,12 +285,12 @@ def _classes(t: NDArray[Any]) -> NDArray[Any]:
     )
 
 
-def _open_share(value: float) -> float:
+def _open_share(value: float, name: str = "share") -> float:
     """Return `value` as a float strictly between 0 and 1, or refuse it."""
     try:
         share = float(value)
     except (TypeError, ValueError):
-        raise TypeError(f"share must be a number between 0 and 1; got {value!r}.") from None
+        raise TypeError(f"{name} must be a number between 0 and 1; got {value!r}.") from None
     if not 0.0 < share < 1.0:
-        raise ValueError(f"share must lie strictly between 0 and 1; got {value!r}")
+        raise ValueError(f"{name} must lie strictly between 0 and 1; got {value!r}")
     return share
