@@ -93,7 +93,16 @@ from fastnn.schedules import (
 )
 from fastnn.trainer import Trainer
 from fastnn.version import __version__
-from fastnn.zoo import Autoencoder, DenoisingAutoencoder, StackedAutoencoder, mlp
+from fastnn.zoo import (
+    Autoencoder,
+    DenoisingAutoencoder,
+    Ensemble,
+    StackedAutoencoder,
+    fit_ensemble,
+    mc_predict,
+    mc_predict_proba,
+    mlp,
+)
 
 load = Sequential.load
 
@@ -133,6 +142,7 @@ __all__ = [
     "Dropout",
     "EarlyStopping",
     "ElasticNet",
+    "Ensemble",
     "ExponentialDecay",
     "FastnnError",
     "GaussianNoise",
@@ -185,11 +195,14 @@ __all__ = [
     "available_backends",
     "book",
     "data",
+    "fit_ensemble",
     "gradient_check",
     "gradient_descent",
     "info",
     "lab",
     "load",
+    "mc_predict",
+    "mc_predict_proba",
     "mlp",
     "numerical_diff",
     "numerical_gradient",
