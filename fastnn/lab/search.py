@@ -12,28 +12,21 @@ own, and a trial has one thread, so what it finds does not depend on where or be
 
 import itertools
 import math
-import sys
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from time import perf_counter
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
 import numpy as np
 
-from fastnn.callbacks import Callback
 from fastnn.checks import Rng, as_array, generator, positive_int, real_in, sequence
 from fastnn.data import k_fold, split_indices
-from fastnn.errors import DivergenceError, FastnnError, missing_extra
-from fastnn.lab.search_result import COLUMNS, SearchResult, Trial, ranked, shown
+from fastnn.errors import FastnnError, missing_extra
+from fastnn.lab.search_progress import Progress, search_progress
+from fastnn.lab.search_result import COLUMNS, SearchResult, Trial, ranked
+from fastnn.lab.search_trial import DIVERGED, Build, Outcome, abandoned, run_trial
 from fastnn.lab.space import Dimension, read_space
-from fastnn.progress import Display, ProgressBar, clock, display_on, number_text
-from fastnn.threads import default_threads
-from fastnn.trainer import Trainer
-
-Build = Callable[[dict[str, Any], int], Trainer]
 
 # Of how many of the best trials the ranges of the next stage are made: the share, and at least.
 BEST_SHARE = 0.2
@@ -364,8 +357,9 @@ class _Search:
     def run(self, candidates: list[Trial], epochs: int) -> None:
         """Train candidates for so long, by way of the rungs."""
         found: dict[int, Trial] = {}
-        with _progress(self, len(candidates), epochs) as progress:
-            for rung in [*self.rungs, epochs]:
+        rungs = [*self.rungs, epochs]
+        with search_progress(len(candidates), rungs, self.keep, self.verbose) as progress:
+            for rung in rungs:
                 trained = self._train(candidates, rung, progress)
                 found |= {trial.number: trial for trial in trained}
                 if self.interrupted or rung == epochs:
@@ -378,9 +372,7 @@ class _Search:
                     found[trial.number] = replace(trial, status="stopped")
         self.trials += found.values()
 
-    def _train(
-        self, candidates: Sequence[Trial], epochs: int, progress: "_Progress"
-    ) -> list[Trial]:
+    def _train(self, candidates: Sequence[Trial], epochs: int, progress: Progress) -> list[Trial]:
         """Train candidates, each from its start; after Ctrl-C, what had ended by then."""
         from joblib import Parallel, delayed
         from joblib.parallel import get_active_backend
@@ -394,12 +386,12 @@ class _Search:
         )
         search = uuid4().hex
         trained: list[Trial] = []
-        outcomes: Iterable[tuple[int, _Outcome]] = ()
+        outcomes: Iterable[tuple[int, Outcome]] = ()
         of_number = {trial.number: trial for trial in candidates}
         try:
             # The arrays are arguments of their own: joblib's backends share large ones.
             outcomes = parallel(
-                delayed(_run)(
+                delayed(run_trial)(
                     self.build, t.number, t.params, t.seed, epochs, self.folds, search, *self.arrays
                 )
                 for t in candidates
@@ -408,7 +400,7 @@ class _Search:
                 trained.append(self._judged(of_number[number], epochs, outcome))
                 progress.ended(trained[-1], self.monitor)
         except BaseException as error:
-            _abandoned.add(search)
+            abandoned.add(search)
             if isinstance(outcomes, Generator):
                 with warnings.catch_warnings():
                     # That trials are given up is what is wanted.
@@ -419,7 +411,7 @@ class _Search:
             self.interrupted = True
         return trained
 
-    def _judged(self, trial: Trial, epochs: int, outcome: "_Outcome") -> Trial:
+    def _judged(self, trial: Trial, epochs: int, outcome: Outcome) -> Trial:
         """A trial with what came of it."""
         trial = replace(trial, epochs=epochs, seconds=outcome.seconds, curves=outcome.curves)
         if outcome.reason:
@@ -444,7 +436,7 @@ class _Search:
         if self.interrupted and not self.trials:
             raise KeyboardInterrupt
         reasons = [trial.reason for trial in self.trials]
-        if all(reasons) and not any(reason.startswith(_DIVERGED) for reason in reasons):
+        if all(reasons) and not any(reason.startswith(DIVERGED) for reason in reasons):
             raise FastnnError(f"every trial failed; the first: {reasons[0]}")
         return SearchResult(self.trials, self.monitor or "val_loss", dimensions, self.interrupted)
 
@@ -454,183 +446,3 @@ def _require_joblib() -> None:
         import joblib  # noqa: F401
     except ImportError as error:
         raise missing_extra("joblib", "search") from error
-
-
-# -- a trial, in whatever thread or process --------------------------------------------------------
-
-_DIVERGED = "diverged"
-
-# Searches of this process that came to an end, by Ctrl-C or an error, while trials were running.
-_abandoned: set[str] = set()
-
-
-class _Abandoned(Exception):
-    """Nobody waits for this trial any more."""
-
-
-@dataclass(frozen=True)
-class _Outcome:
-    """What came of a trial: a result for each fold, the mean of their curves; or a reason."""
-
-    results: list[dict[str, float]]
-    curves: dict[str, list[float]]
-    reason: str
-    seconds: float
-
-
-class _StopIfAbandoned(Callback):
-    """Ends a fit in a thread, which Ctrl-C does not reach."""
-
-    def __init__(self, search: str) -> None:
-        self.search = search
-
-    def watches_every_batch(self) -> bool:
-        return False
-
-    def on_batch_end(
-        self, trainer: Trainer, epoch: int, batch: int, batches: int, loss: float
-    ) -> None:
-        if self.search in _abandoned:
-            raise _Abandoned
-
-
-def _run(
-    build: Build,
-    number: int,
-    params: Mapping[str, Any],
-    seed: int,
-    epochs: int,
-    folds: Sequence[tuple[np.ndarray, np.ndarray] | None],
-    search: str,
-    *arrays: np.ndarray,
-) -> tuple[int, _Outcome]:
-    """Train and judge with one set of parameters, once for each fold.
-
-    Parameters
-    ----------
-    folds : sequence of (kept, held)
-        Rows to train on and to judge by; None where `arrays` has them apart.
-    search : str
-        Which search asks.
-    *arrays : ndarray
-        x, y; and where there are no folds the x and y to judge by.
-    """
-    start = perf_counter()
-    results: list[dict[str, float]] = []
-    histories: list[Mapping[str, list[float]]] = []
-    reason = ""
-    try:
-        for fold in folds:
-            parts = arrays
-            if fold is not None:
-                parts = tuple(array[rows] for rows in fold for array in arrays)
-            with default_threads(1):
-                trainer = build(dict(params), seed)
-            if not isinstance(trainer, Trainer):
-                raise TypeError(f"build must return a Trainer; got {trainer!r}")
-            shown = [each for each in trainer.callbacks if not isinstance(each, ProgressBar)]
-            trainer.callbacks = [*shown, _StopIfAbandoned(search)]
-            x, y, x_val, y_val = parts
-            histories.append(trainer.fit(x, y, epochs, validation_data=(x_val, y_val)))
-            judged = trainer.evaluate(x_val, y_val)
-            results.append({f"val_{name}": value for name, value in judged.items()})
-    except DivergenceError as error:
-        reason = (
-            f"{_DIVERGED} at step {error.step}: loss {error.loss:g}, learning rate {error.lr:g}"
-        )
-    except Exception as error:  # one bad trial must not cost the others
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-    return number, _Outcome(results, _mean_curves(histories), reason, perf_counter() - start)
-
-
-def _mean_curves(histories: Sequence[Mapping[str, list[float]]]) -> dict[str, list[float]]:
-    """The mean over the folds, up to where the first of them ended."""
-    if not histories:
-        return {}
-    return {
-        name: [
-            float(np.mean(values))
-            for values in zip(*(history[name] for history in histories), strict=False)
-        ]
-        for name in histories[0]
-    }
-
-
-# -- progress --------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Status:
-    """How far a search is."""
-
-    share: float
-    trials: str
-    best: str
-    left: str
-
-    def title(self) -> str:
-        return self.trials
-
-    def parts(self) -> dict[str, str]:
-        return {name: text for name, text in (("best", self.best), ("left", self.left)) if text}
-
-
-class _Progress:
-    """Leaves a line for each trial that ends; on a terminal, with a bar below.
-
-    Parameters
-    ----------
-    display : Display
-    runs : int
-        Trials to train, counted anew on each rung.
-    epochs : int
-        Those of all runs.
-    """
-
-    def __init__(self, display: Display, runs: int, epochs: int) -> None:
-        self._display, self._runs, self._epochs = display, runs, epochs
-        self._done = self._ended = 0
-        self._start = perf_counter()
-        self._best: Trial | None = None
-        self.show()
-
-    def ended(self, trial: Trial, monitor: str | None) -> None:
-        self._ended += 1
-        self._done += trial.epochs
-        place = f"{self._ended:{len(str(self._runs))}}/{self._runs}"
-        found = trial.reason
-        if trial.status != "failed":
-            found = f"{monitor} {number_text(trial.score)}"
-            self._best = ranked([trial, *([self._best] if self._best else [])], str(monitor))[0]
-        params = "  ".join(f"{name}={shown(value)}" for name, value in trial.params.items())
-        epochs = "1 epoch" if trial.epochs == 1 else f"{trial.epochs} epochs"
-        self._display.line(f"trial {place}  {epochs}  {params}  {found}  {trial.seconds:.2f} s")
-        self.show(monitor)
-
-    def show(self, monitor: str | None = None) -> None:
-        if perf_counter() < self._display.due:
-            return
-        share = min(self._done / self._epochs, 1.0)
-        left = (perf_counter() - self._start) / share * (1 - share) if share else None
-        self._display.show(
-            _Status(
-                share,
-                f"trial {self._ended}/{self._runs}",
-                f"best {monitor} {number_text(self._best.score)}" if self._best else "",
-                "" if left is None else f"{clock(left)} left",
-            )
-        )
-
-
-@contextmanager
-def _progress(search: _Search, trials: int, epochs: int) -> Iterator[_Progress]:
-    """Progress over a number of trials, each of which trains for so long unless it is stopped."""
-    runs, total = 0, 0
-    for rung in [*search.rungs, epochs]:
-        runs, total = runs + trials, total + trials * rung
-        trials = max(1, round(search.keep * trials))
-    display = display_on(sys.stdout) if search.verbose else Display()
-    try:
-        yield _Progress(display, runs, total)
-    finally:
-        display.close()

@@ -1,0 +1,99 @@
+"""Progress of a search: a line for each trial, and on a terminal a bar."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from time import perf_counter
+
+from fastnn.lab.search_result import Trial, ranked, shown
+from fastnn.progress import Display, clock, display_on, number_text
+
+
+@dataclass(frozen=True)
+class _Status:
+    """How far a search is."""
+
+    share: float
+    trials: str
+    best: str
+    left: str
+
+    def title(self) -> str:
+        return self.trials
+
+    def parts(self) -> dict[str, str]:
+        return {name: text for name, text in (("best", self.best), ("left", self.left)) if text}
+
+
+class Progress:
+    """Leaves a line for each trial that ends; on a terminal, with a bar below.
+
+    Parameters
+    ----------
+    display : Display
+    runs : int
+        Trials to train, counted anew on each rung.
+    epochs : int
+        Those of all runs.
+    """
+
+    def __init__(self, display: Display, runs: int, epochs: int) -> None:
+        self._display, self._runs, self._epochs = display, runs, epochs
+        self._done = self._ended = 0
+        self._start = perf_counter()
+        self._best: Trial | None = None
+        self.show()
+
+    def ended(self, trial: Trial, monitor: str | None) -> None:
+        self._ended += 1
+        self._done += trial.epochs
+        place = f"{self._ended:{len(str(self._runs))}}/{self._runs}"
+        found = trial.reason
+        if trial.status != "failed":
+            found = f"{monitor} {number_text(trial.score)}"
+            self._best = ranked([trial, *([self._best] if self._best else [])], str(monitor))[0]
+        params = "  ".join(f"{name}={shown(value)}" for name, value in trial.params.items())
+        epochs = "1 epoch" if trial.epochs == 1 else f"{trial.epochs} epochs"
+        self._display.line(f"trial {place}  {epochs}  {params}  {found}  {trial.seconds:.2f} s")
+        self.show(monitor)
+
+    def show(self, monitor: str | None = None) -> None:
+        if perf_counter() < self._display.due:
+            return
+        share = min(self._done / self._epochs, 1.0)
+        left = (perf_counter() - self._start) / share * (1 - share) if share else None
+        self._display.show(
+            _Status(
+                share,
+                f"trial {self._ended}/{self._runs}",
+                f"best {monitor} {number_text(self._best.score)}" if self._best else "",
+                "" if left is None else f"{clock(left)} left",
+            )
+        )
+
+
+@contextmanager
+def search_progress(
+    trials: int, rungs: Sequence[int], keep: float, verbose: bool
+) -> Iterator[Progress]:
+    """Progress over a number of trials, a share of which goes on beyond each rung but the last.
+
+    Parameters
+    ----------
+    trials : int
+    rungs : sequence of int
+        Epochs after which each ends.
+    keep : float
+    verbose : bool
+        False shows nothing.
+    """
+    runs, total = 0, 0
+    for rung in rungs:
+        runs, total = runs + trials, total + trials * rung
+        trials = max(1, round(keep * trials))
+    display = display_on(sys.stdout) if verbose else Display()
+    try:
+        yield Progress(display, runs, total)
+    finally:
+        display.close()
