@@ -9,9 +9,9 @@ Then ``trainer.fit(x, y, epochs=20)``, ``model.predict_proba(x)``, ``model.save(
 """
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fastnn import data, lab
+from fastnn import data
 from fastnn.backend import available_backends, use_backend
 from fastnn.callbacks import (
     Callback,
@@ -104,13 +104,16 @@ from fastnn.zoo import (
     mlp,
 )
 
+if TYPE_CHECKING:
+    from fastnn import book, lab
+
 load = Sequential.load
 
 
 def __getattr__(name: str) -> Any:
-    """Parts that are loaded when they are first asked for."""
-    if name == "book":
-        return importlib.import_module("fastnn.book")
+    """Parts that training does without are loaded when they are first asked for."""
+    if name in ("book", "lab"):
+        return importlib.import_module(f"fastnn.{name}")
     raise AttributeError(f"module 'fastnn' has no attribute {name!r}")
 
 

@@ -4,9 +4,14 @@ import csv
 import io
 import math
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from fastnn.files import FilePath, replace_file
 from fastnn.metrics import better_direction
+from fastnn.pictures import history_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class History(Mapping[str, list[float]]):
@@ -110,6 +115,27 @@ class History(Mapping[str, list[float]]):
         writer.writerow(["epoch", *self._columns])
         writer.writerows(zip(self.epochs, *self._columns.values(), strict=True))
         replace_file(path, [text.getvalue().encode()])
+
+    def plot(self, title: str = "") -> "Figure":
+        """Loss and metrics by epoch: training, validation, and the gap between them.
+
+        Parameters
+        ----------
+        title : str
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            ``history.plot().savefig("curves.png")`` writes it.
+
+        Raises
+        ------
+        ValueError
+            No epoch has ended.
+        ImportError
+            matplotlib is not installed; the message names the extra.
+        """
+        return history_figure(self, title)
 
     def __getitem__(self, name: str) -> list[float]:
         try:

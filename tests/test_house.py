@@ -30,7 +30,7 @@ FLOORS = [
     ["schedules", "metrics"],
     ["data"],
     ["threads", "backend"],
-    ["components", "buffers", "interrupts", "numerical"],
+    ["components", "buffers", "interrupts", "numerical", "pictures"],
     ["checks"],
     ["errors", "files", "version"],
     ["_kernels"],

@@ -1,18 +1,16 @@
 """Pictures of training. matplotlib is the extra ``plot``, imported by the functions that draw."""
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from fastnn.errors import missing_extra
+from fastnn.pictures import COLOURS, log_scale, new_figure, png_bytes, require_matplotlib, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Told apart with every common colour blindness: M. Okabe and K. Ito, "Color Universal Design"
-# (2008); its yellow is left out, too pale for a line on white.
-COLOURS = ("#000000", "#E69F00", "#009E73", "#0072B2", "#D55E00", "#CC79A7", "#56B4E9")
+__all__ = ["COLOURS", "learning_curves", "png_bytes", "require_matplotlib"]
+
 TRAIN: dict[str, Any] = {
     "linestyle": (0, (2.5, 1.5)),
     "linewidth": 1.0,
@@ -20,25 +18,9 @@ TRAIN: dict[str, Any] = {
     "fillstyle": "none",
 }
 TEST: dict[str, Any] = {"linestyle": "-", "linewidth": 1.7}
-DPI = 150
 # Share of the epochs, from the first on, in which curves of accuracy may rise into the picture from
 # below: with all of them in it, the differences at the end would be too small to see.
 EARLY = 0.2
-
-
-def require_matplotlib() -> None:
-    """Find out now, not after the training, whether pictures can be drawn.
-
-    Raises
-    ------
-    ImportError
-        matplotlib is not installed; the message names the extra.
-    """
-    try:
-        import matplotlib.backends.backend_agg
-        import matplotlib.figure  # noqa: F401
-    except ImportError as error:
-        raise missing_extra("matplotlib", "plot") from error
 
 
 def learning_curves(histories: Mapping[str, Mapping[str, Sequence[float]]], title: str) -> "Figure":
@@ -63,22 +45,16 @@ def learning_curves(histories: Mapping[str, Mapping[str, Sequence[float]]], titl
     ImportError
         matplotlib is not installed.
     """
-    require_matplotlib()
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     if not 1 <= len(histories) <= len(COLOURS):
         raise ValueError(f"histories must be 1 to {len(COLOURS)} fits; got {len(histories)}")
-    figure = Figure(figsize=(11, 5), dpi=DPI, layout="constrained")
-    FigureCanvasAgg(figure)
-    figure.suptitle(title, fontsize="medium")
+    figure = new_figure(11, 5, title)
     accuracy, loss = figure.subplots(1, 2, sharex=True)
     _curves(accuracy, histories, "accuracy")
     bottom = _lowest(histories)
     accuracy.set_ylim(bottom, 1 + 0.02 * (1 - bottom))
     accuracy.set_ylabel("accuracy")
     _curves(loss, histories, "loss")
-    _log_scale(loss)
+    log_scale(loss)
     loss.set_ylabel("loss, with the penalty of weight decay")
     _legend(figure, list(histories))
     return figure
@@ -87,8 +63,6 @@ def learning_curves(histories: Mapping[str, Mapping[str, Sequence[float]]], titl
 def _curves(
     axes: "Axes", histories: Mapping[str, Mapping[str, Sequence[float]]], name: str
 ) -> None:
-    from matplotlib.ticker import MaxNLocator
-
     # All dashed lines lie below all solid ones: the test is what counts.
     for order, prefix, style in ((2, "", TRAIN), (3, "val_", TEST)):
         for colour, history in zip(COLOURS, histories.values(), strict=False):
@@ -98,10 +72,7 @@ def _curves(
             axes.plot(epochs, values, color=colour, marker=marker, zorder=order, **style)
     axes.set_xlabel("epoch")
     axes.margins(x=0.02)
-    axes.grid(color="0.9")
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.xaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
+    tidy(axes, whole_x=True)
 
 
 def _lowest(histories: Mapping[str, Mapping[str, Sequence[float]]]) -> float:
@@ -111,15 +82,6 @@ def _lowest(histories: Mapping[str, Mapping[str, Sequence[float]]]) -> float:
         for history in histories.values()
     )
     return min(max(0.0, worst - 0.3 * (1 - worst)), 0.99)
-
-
-def _log_scale(axes: "Axes") -> None:
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
-
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.yaxis.set_minor_locator(NullLocator())
 
 
 def _legend(figure: "Figure", names: list[str]) -> None:
@@ -136,10 +98,3 @@ def _legend(figure: "Figure", names: list[str]) -> None:
     figure.legend(
         handles=[*fits, *kinds], loc="outside lower center", ncols=len(fits) + 2, frameon=False
     )
-
-
-def png_bytes(figure: "Figure") -> bytes:
-    """The figure as the content of a PNG file."""
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png")
-    return stream.getvalue()
