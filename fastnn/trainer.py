@@ -366,6 +366,69 @@ class Trainer:
             for key in layer.param_names
         }
 
+    def train_batch(
+        self, x: Any, y: Any, sample_weight: Any = None, lr: float | None = None
+    ) -> float:
+        """One training step on these rows, all in one batch: for loops of one's own, and trials.
+
+        The history, callbacks and the count of epochs know nothing of it.
+
+        Parameters
+        ----------
+        x, y, sample_weight
+            As in `fit`.
+        lr : float, optional
+            The rate of this step, above 0; by default the current `learning_rate`.
+
+        Returns
+        -------
+        float
+            The loss before the update, with the penalty.
+
+        Raises
+        ------
+        TypeError, ValueError
+            An argument of the wrong type, shape or range.
+        DivergenceError
+            The loss is not finite, or has grown beyond return; the parameters are not updated.
+        """
+        if lr is not None and not real_in("lr", lr) > 0:
+            raise ValueError(f"lr must be above 0; got {lr!r}")
+        examples = self._examples(x, y, sample_weight, None)
+        self._check_batches([slice(0, len(examples))])
+        with self._running():
+            rate = self.learning_rate if lr is None else float(lr)
+            return float(self._runner.step(examples, rate)[0])
+
+    @contextmanager
+    def restored(self) -> Iterator[None]:
+        """A block for trials: what its steps change is as before when it ends, however it ends.
+
+        That is the model's parameters and running statistics, the optimizer's running averages, the
+        counters of steps, which dropout masks depend on, and the gradients. It is for
+        `train_batch`, `gradients` and ``model.forward``, not for `fit`, which also counts epochs
+        and writes a history.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastnn as fnn
+        >>> trainer = fnn.Trainer(fnn.mlp(2, [4], 2, rng=0), verbose=False)
+        >>> before = trainer.model.snapshot()
+        >>> with trainer.restored():
+        ...     loss = trainer.train_batch(np.eye(2), np.array([0, 1]))
+        >>> all(np.array_equal(before[n], v) for n, v in trainer.model.snapshot().items())
+        True
+        """
+        snapshot, limit = self._runner.snapshot(), self._runner.loss_limit
+        gradients = self.model.flat_grads.copy()
+        try:
+            yield
+        finally:
+            self._runner.restore(snapshot)
+            self._runner.loss_limit = limit
+            self.model.flat_grads[:] = gradients
+
     # -- parts -------------------------------------------------------------------------------------
 
     @contextmanager

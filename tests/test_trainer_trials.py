@@ -1,0 +1,71 @@
+"""Single steps by hand, and trials that leave no trace."""
+
+import numpy as np
+import pytest
+from networks import blobs, every_layer, numbers, trainer_of
+
+import fastnn as fnn
+
+X, Y = blobs(60)
+
+
+def test_train_batch_is_the_step_of_fit(executor):
+    by_fit = trainer_of(every_layer(executor.backend), executor, batch_size=60)
+    by_hand = trainer_of(every_layer(executor.backend), executor, batch_size=60)
+    history = by_fit.fit(X, Y, epochs=3, shuffle=False)
+    losses = [by_hand.train_batch(X, Y) for _ in range(3)]
+    np.testing.assert_allclose(losses, history["loss"], rtol=1e-9)
+    for name, view in by_fit.model.params.items():
+        np.testing.assert_allclose(by_hand.model.params[name], view, rtol=1e-7, atol=1e-9)
+    assert by_hand.step == by_hand.model.step == 3
+    assert by_hand.epoch == 0
+    assert not by_hand.history.epochs
+
+
+def test_train_batch_takes_a_rate_of_its_own():
+    trainers = [trainer_of(optimizer=fnn.SGD(lr=0.5)), trainer_of(optimizer=fnn.SGD(lr=1e-3))]
+    trainers[0].train_batch(X, Y)
+    trainers[1].train_batch(X, Y, lr=0.5)
+    assert numbers(trainers[0].model) == numbers(trainers[1].model)
+    for lr in (0, -1.0, np.nan):
+        with pytest.raises(ValueError, match="lr must be"):
+            trainers[0].train_batch(X, Y, lr=lr)
+
+
+def test_train_batch_checks_its_rows():
+    with pytest.raises(ValueError, match="y must have 60 rows"):
+        trainer_of().train_batch(X, Y[:-1])
+    with pytest.raises(ValueError, match="batch of one sample"):
+        trainer_of(every_layer()).train_batch(X[:1], Y[:1])
+
+
+def test_a_step_that_diverges_changes_no_parameter():
+    trainer = trainer_of()
+    trainer.model.params["affine1.w"][0, 0] = np.inf
+    before = numbers(trainer.model)
+    with pytest.raises(fnn.DivergenceError):
+        trainer.train_batch(X, Y)
+    assert numbers(trainer.model) == before
+
+
+def test_a_trial_leaves_no_trace(executor):
+    """The fit goes on to the same bits: dropout, BatchNorm, averages, order of rows."""
+    plain, tried = (trainer_of(every_layer(executor.backend), executor) for _ in range(2))
+    plain.fit(X, Y, epochs=2)
+    tried.fit(X, Y, epochs=1)
+    gradients = tried.model.flat_grads.copy()
+
+    def fail():
+        with tried.restored():
+            for _ in range(5):
+                tried.train_batch(X[::2], Y[::2], lr=0.1)
+            tried.model.forward(X, train=True)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    np.testing.assert_array_equal(tried.model.flat_grads, gradients)
+    assert tried.step == 3
+    tried.fit(X, Y, epochs=1)
+    assert numbers(plain.model) == numbers(tried.model)
+    assert plain.history["loss"] == tried.history["loss"]
