@@ -49,7 +49,7 @@ BAD = {
     "learning rate too high": {
         "jumps": lambda s: fit(fnn.Adam(0.1), seed=s),
         "loses what it knew": lambda s: fit(fnn.SGD(1.2), seed=s),
-        "kills the units": lambda s: fit(fnn.Adam(0.3), seed=s),
+        "kills the units": lambda s: fit(fnn.Adam(0.5), seed=s),
         "deep": lambda s: fit(fnn.Adam(0.1), hidden=[100] * 6, seed=s),
     },
     "learning rate too low": {
@@ -123,7 +123,9 @@ def test_divergence_by_a_growing_loss():
     calm = fnn.Trainer(
         fnn.Sequential([fnn.Affine(1, init=0.1)], 1, rng=0),
         *("mean_squared_error", fnn.SGD(0.5)),
-        batch_size=50, rng=0, verbose=False,
+        batch_size=50,
+        rng=0,
+        verbose=False,
     )
     assert diagnose(calm.fit(x, 2 * x[:, 0], epochs=15)).ok
 
@@ -139,11 +141,12 @@ def test_numbers_that_nothing_explains():
 def test_a_stretch_without_progress_is_a_note():
     """A deep sigmoid network that finds its way after a while."""
     history = fit(
-        fnn.Adam(3e-3), hidden=[50] * 5, activation="sigmoid", init="xavier", epochs=40, seed=1
+        fnn.Adam(2e-3), hidden=[50] * 4, activation="sigmoid", init="xavier", epochs=30, seed=1
     )
     report = diagnose(history)
     assert report["plateau"].verdict == "note", report
     assert report["plateau"].words.startswith("from epoch 1 to ")
+    assert "plateau" not in report.wrong
 
 
 # -- edges, on numbers made up ---------------------------------------------------------------------
@@ -163,7 +166,7 @@ def test_few_epochs_show_divergence_only():
 
 
 def test_without_validation_overfitting_is_not_judged():
-    history = {"loss": [2.0 * 0.7**i for i in range(20)], "accuracy": [0.9] * 20}
+    history = {"loss": [2.0 * 0.7**i for i in range(20)], "accuracy": [0.5] + [0.9] * 19}
     report = diagnose(history)
     assert report["generalization"].verdict == "skipped"
     assert report.ok
