@@ -1,7 +1,10 @@
 """Pictures of training. matplotlib is the extra ``plot``, imported by the functions that draw."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from fastnn.pictures import COLOURS, log_scale, new_figure, png_bytes, require_matplotlib, tidy
 
@@ -9,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["COLOURS", "learning_curves", "png_bytes", "require_matplotlib"]
+__all__ = ["COLOURS", "learning_curves", "png_bytes", "require_matplotlib", "weight_images"]
 
 TRAIN: dict[str, Any] = {
     "linestyle": (0, (2.5, 1.5)),
@@ -98,3 +101,57 @@ def _legend(figure: "Figure", names: list[str]) -> None:
     figure.legend(
         handles=[*fits, *kinds], loc="outside lower center", ncols=len(fits) + 2, frameon=False
     )
+
+
+def weight_images(
+    w: np.ndarray, image_shape: Sequence[int] | None = None, title: str = ""
+) -> "Figure":
+    """An image for each column of a weight matrix: what each unit of a first layer looks for.
+
+    All have one scale, from blue (negative) over white (zero) to red.
+
+    Parameters
+    ----------
+    w : ndarray, (n_in, units)
+    image_shape : sequence of int, optional
+        (height, width), or (channels, height, width), of which the mean over channels is drawn; by
+        default a square.
+    title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        w is no matrix, or its rows make no such image.
+    ImportError
+        matplotlib is not installed; the message names the extra.
+    """
+    w = np.asarray(w)
+    if w.ndim != 2 or not w.size:
+        raise ValueError(f"w must have shape (n_in, units); got {w.shape}")
+    side = math.isqrt(len(w))
+    shape = (side, side) if image_shape is None else tuple(image_shape)
+    if len(shape) not in (2, 3) or math.prod(shape) != len(w):
+        raise ValueError(
+            "image_shape must be (height, width) or (channels, height, width) with the product "
+            f"{len(w)}, the number of rows of w; got {shape}"
+        )
+    images = w.T.reshape(-1, *shape)
+    if len(shape) == 3:
+        images = images.mean(axis=1)
+    columns = min(len(images), max(4, math.ceil(math.sqrt(1.6 * len(images)))))
+    rows = math.ceil(len(images) / columns)
+    figure = new_figure(0.85 * columns + 0.9, 0.85 * rows * shape[-2] / shape[-1] + 0.5, title)
+    panels = figure.subplots(rows, columns, squeeze=False)
+    for axes in panels.flat:
+        axes.set_axis_off()
+    # Not the largest of all: a single weight would make all others pale.
+    limit = float(np.percentile(np.abs(images), 99.5)) or 1.0
+    for axes, image in zip(panels.flat, images, strict=False):
+        drawn = axes.imshow(image, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
+    bar = figure.colorbar(drawn, ax=panels, shrink=0.7, aspect=30, pad=0.02)
+    bar.outline.set_visible(False)
+    return figure
