@@ -53,8 +53,8 @@ def diagnose(
     - **diverging**: the fit ended in a DivergenceError, a loss is not finite, or the last one is
       the highest of all and above 1.5 times the first.
     - **learning rate too high**: in at least 15 % of the epochs L is 5 % above its best so far,
-      and by 1 % of the middle one of the first three. Or nothing is known at the end, though L began above 1.15
-      times its level there or was once below 0.9 times: steps so long that they killed the units.
+      and by 1 % of the middle one of the first three. Or nothing is known at the end, though L
+      began above 1.15 times its level there, or was once below 0.9 times: units were killed.
     - **bad initialization**: nothing is known at the end and never was: in the last third of the
       epochs L lies within 15 % of -log A, flat, and without a steady fall. Or L began 5 times above
       -log A: sure, and mistaken; and the rate was not too high.

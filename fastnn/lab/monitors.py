@@ -177,7 +177,8 @@ class ActivationMonitor(Monitor):
         if not names:
             raise ValueError("the model has no activation layer to plot")
         figure = new_figure(max(9.0, 2.1 * len(names)), 6.2, title)
-        above, below = figure.subfigures(2, 1, height_ratios=[1, 1.15])
+        halves: Any = figure.subfigures(2, 1, height_ratios=[1, 1.15])
+        above, below = halves
         self._plot_histograms(above, names)
         panels: list[tuple[str, dict[str, list[float]]]] = [
             ("mean of outputs", self.mean),
@@ -211,9 +212,9 @@ class ActivationMonitor(Monitor):
             tidy(axes)
             axes.set_title(name, fontsize="small", color=colour)
             axes.set_yscale("symlog", linthresh=1e-3)
-            axes.set_yticks([])
             axes.set_ylim(0, 1.2)
             axes.tick_params(labelsize="small")
+            axes.tick_params(axis="y", which="both", left=False, labelleft=False)
         last = f", after epoch {self.epochs[-1]} (line)" if len(measured) > 1 else ""
         first = "before training" if self.epochs[0] == 0 else f"after epoch {self.epochs[0]}"
         figure.supxlabel(f"outputs {first} (grey){last}; heights are logarithmic", fontsize="small")
@@ -325,10 +326,8 @@ class GradientMonitor(Monitor):
             axes.set_ylabel(label)
         ratios.axhspan(HEALTHY / 5, HEALTHY * 5, color="#009E73", alpha=0.1, lw=0)
         ratios.axhline(HEALTHY, color="#009E73", linewidth=1, linestyle="--")
-        ratios.annotate(
-            "healthy", (0.99, HEALTHY), xycoords=("axes fraction", "data"), ha="right", va="bottom",
-            color="#009E73", fontsize="small",
-        )  # fmt: skip
+        place = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "top"}
+        ratios.annotate("healthy", (0.99, HEALTHY * 5), color="#009E73", fontsize="small", **place)
         _depth_legend(figure, norms, names)
         return figure
 
@@ -395,10 +394,8 @@ class WeightMonitor(Monitor):
         """
         self._check_measured()
         epoch = self.epochs[index]
-        title = (
-            title
-            or f"weights of the first layer {f'after epoch {epoch}' if epoch else 'before training'}"
-        )
+        when = f"after epoch {epoch}" if epoch else "before training"
+        title = title or f"weights of the first layer {when}"
         return weight_images(self.weights[index], self.image_shape, title)
 
 
