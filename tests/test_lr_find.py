@@ -63,6 +63,16 @@ def test_rates_grow_by_one_factor_and_losses_are_those_of_training():
     np.testing.assert_allclose(found.losses, losses, rtol=1e-9)
 
 
+def test_the_suggestion_keeps_away_from_the_lowest_loss(digits):
+    """SGD without BatchNorm falls fastest right before it explodes."""
+    (x, y), _ = digits
+    found = lr_find(classifier(), x, y, optimizer=fnn.SGD(0.1))
+    lowest = found.smoothed.argmin()
+    slopes = np.diff(found.smoothed[10 : lowest + 1])
+    assert found.rates[10 + slopes.argmin()] > 1.5 * found.suggestion
+    assert found.suggestion == pytest.approx(found.rates[lowest] / 10)
+
+
 def test_smoothing_has_no_bias_towards_zero():
     found = lr_find(trainer_of(), X, Y, low=1e-12, high=1e-11, steps=30, smoothing=0.9)
     assert found.smoothed[0] == pytest.approx(found.losses[0])

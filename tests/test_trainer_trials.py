@@ -48,6 +48,16 @@ def test_a_step_that_diverges_changes_no_parameter():
     assert numbers(trainer.model) == before
 
 
+def test_what_counts_as_exploded_is_not_for_a_trial_to_say():
+    """The first loss sets the limit: one of a trial on other rows must not."""
+    trainer = trainer_of(optimizer=fnn.SGD(1e-12))
+    with trainer.restored():
+        trainer.train_batch(1e-9 * X, Y)
+    trainer.train_batch(1e9 * X, Y)  # a loss near 1e9: the first, so no explosion
+    with pytest.raises(fnn.DivergenceError):
+        trainer_of(optimizer=fnn.SGD(1e-12)).train_batch(np.inf * X, Y)
+
+
 def test_a_trial_leaves_no_trace(executor):
     """The fit goes on to the same bits: dropout, BatchNorm, averages, order of rows."""
     plain, tried = (trainer_of(every_layer(executor.backend), executor) for _ in range(2))
