@@ -355,13 +355,15 @@ def _generalization(curves: _Curves) -> list[Finding]:
     end, best = float(np.median(validation[-late:])), int(np.nanargmin(validation))
     rise = end / validation[best] if validation[best] > 0 else math.inf
     rises = rise > 1.4 and curves.loss[-1] < curves.loss[best] and curves.restless < RESTLESS
-    gap = 0.0
+    gap, told = 0.0, []
     if curves.accuracy is not None and curves.val_accuracy is not None:
         gap = float(np.median(curves.accuracy[-late:] - curves.val_accuracy[-late:]))
+        side = "above" if gap >= 0 else "below"
+        told.append(
+            f"accuracy on training rows is {100 * abs(gap):.1f} points {side} that on validation "
+            "rows"
+        )
     numbers = {"rise": rise, "gap": gap}
-    told = []
-    if gap > 0.05 or curves.accuracy is not None:
-        told.append(f"training rows are told {100 * gap:.1f} points better than validation rows")
     if rises:
         told.append(
             f"the validation loss was lowest at epoch {best + 1} ({validation[best]:.3g}) and has "
