@@ -201,8 +201,7 @@ def gradient_check(
     count = None if entries is None else positive_int("entries", entries)
     draws = generator(rng)
     if model.dtype != np.float64:
-        rebuild, (settings, config, backend, values) = model.__reduce__()
-        model = rebuild(settings, config | {"dtype": "float64"}, backend, values)
+        model = model.astype("float64")
     rows = real_rows("x", x, model.input_shape, model.dtype)
     targets = loss.targets(y, len(rows), model.output_size, model.dtype)
     engine = EagerEngine(model, loss, SGD(), regularizer)

@@ -696,6 +696,18 @@ class Sequential:
         for index, scale in config.get("lr_scales", ()):
             self.layers[index].lr_scale = scale
 
+    def astype(self, dtype: str) -> "Sequential":
+        """A copy that computes in another type.
+
+        Parameters
+        ----------
+        dtype : {"float32", "float64"}
+        """
+        rebuild, (settings, config, *rest), state = self.__reduce__()
+        model = rebuild(settings, config | {"dtype": str(np.dtype(dtype))}, *rest)
+        model.__setstate__(state)
+        return model
+
     def __reduce__(self) -> tuple[Any, ...]:
         settings = [(type(layer), layer.settings()) for layer in self.layers]
         state = {"preprocessing": self.preprocessing}

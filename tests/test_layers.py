@@ -667,5 +667,6 @@ def test_a_repr_shows_what_is_not_the_default():
         "units": 3,
         "init": {"kind": "xavier", "distribution": "uniform"},
         "regularizer": {"kind": "elastic_net", "l1": 1e-5, "l2": 0.5},
+        "constraint": None,
         "bias_init": 0.0,
     }

@@ -637,3 +637,17 @@ def test_a_copy_trains_as_the_original_does(backend):
         trainer = fnn.Trainer(one, batch_size=20, rng=0, verbose=False)
         losses.append(trainer.fit(x, y, epochs=2)["loss"])
     assert losses[0] == losses[1] == losses[2]
+
+
+def test_a_copy_in_another_type_is_the_same_network():
+    model = fnn.mlp(8, [6], 3, batch_norm=True, dropout=0.2, rng=0)
+    model.layers[0].trainable = False
+    twin = model.astype("float64")
+    assert (model.dtype, twin.dtype) == ("float32", "float64")
+    x = np.random.default_rng(0).standard_normal((20, 8))
+    np.testing.assert_allclose(twin.forward(x, train=True), model.forward(x, train=True), rtol=1e-4)
+    assert [layer.trainable for layer in twin.layers] == [layer.trainable for layer in model.layers]
+    twin.params["affine1.w"][:] = 0
+    assert model.params["affine1.w"].any()
+    with pytest.raises(ValueError, match="dtype must be"):
+        model.astype("int32")

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnn.checks import positive_int, real_rows, sequence
-from fastnn.lab.plots import DPI, require_matplotlib
 from fastnn.layers import Affine
 from fastnn.model import Sequential
+from fastnn.pictures import new_figure
 from fastnn.zoo import Autoencoder
 
 if TYPE_CHECKING:
@@ -125,16 +125,7 @@ def features(
 
 
 def _figure(width: float, height: float, title: str) -> "Figure":
-    require_matplotlib()
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    size = (width, height + (TITLE if title else 0))
-    figure = Figure(figsize=size, dpi=DPI, layout="constrained")
-    FigureCanvasAgg(figure)
-    if title:
-        figure.suptitle(title, fontsize="medium")
-    return figure
+    return new_figure(width, height + (TITLE if title else 0), title)
 
 
 def _image_shape(model: Sequential, given: Sequence[int] | None) -> tuple[int, ...]:

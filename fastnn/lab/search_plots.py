@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 from fastnn.checks import positive_int
 from fastnn.errors import FastnnError
-from fastnn.lab.plots import COLOURS, DPI, require_matplotlib
 from fastnn.lab.search_result import SearchResult, Trial, shown
 from fastnn.lab.space import Choices, Dimension, Distribution
+from fastnn.pictures import COLOURS, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -15,16 +15,6 @@ if TYPE_CHECKING:
 
 BEST, LONG, SHORT = COLOURS[4], COLOURS[3], "0.65"
 COLUMNS = 3  # panels next to each other, and of curves
-
-
-def _figure(width: float, height: float) -> "Figure":
-    require_matplotlib()
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
 
 
 def _finished(result: SearchResult) -> list[Trial]:
@@ -38,7 +28,7 @@ def scatter(result: SearchResult) -> "Figure":
     names = list(result.space)
     columns = min(COLUMNS, len(names))
     rows = math.ceil(len(names) / columns)
-    figure = _figure(1 + 3.6 * columns, 0.6 + 3 * rows)
+    figure = new_figure(1 + 3.6 * columns, 0.6 + 3 * rows)
     panels = figure.subplots(rows, columns, sharey=True, squeeze=False)
     for axes, name in zip(panels.flat, names, strict=False):
         _panel(axes, result, trials, name)
@@ -123,7 +113,7 @@ def curves(result: SearchResult, n: int) -> "Figure":
     trials = [trial for trial in trials if trial.curves.get(name)]
     if not trials:
         raise FastnnError(f"no trial of this search has a curve of {name}")
-    figure = _figure(8.5, 5)
+    figure = new_figure(8.5, 5)
     axes = figure.subplots()
     from matplotlib import colormaps
     from matplotlib.ticker import MaxNLocator
