@@ -74,6 +74,7 @@ cdef enum:
     MAX_PIECES = 16
     MAX_THREADS = 64
     PREDICT_ROWS = 128
+    GRADIENT_BYTES = 1 << 19
 
 # What a stage's affine map is followed by. The numbers are the program's own; lowering uses the names.
 cdef enum:

@@ -599,23 +599,30 @@ cdef void learn_weights(
     cdef Stage* before = &plan.stage[number - 1]
     cdef const real* x = stage_output(before, zero)
     cdef Py_ssize_t m = stage.width, first, height, at
+    # So many rows that their gradient is still in this core's cache when the update reads it.
+    cdef Py_ssize_t most = max(8, GRADIENT_BYTES // (m * <Py_ssize_t>sizeof(real)))
+    cdef double* penalty
+    cdef double part
     cdef int piece
     for piece in range(stage.slices):
         if piece % plan.threads != rank:
             continue
+        penalty = &plan.penalties[number * MAX_PIECES + piece]
+        penalty[0] = 0
         first = stage.slice[piece]
-        height = stage.slice[piece + 1] - first
-        at = stage.w + first * m
-        if stage.trained:
-            multiply_transposed(
-                height, n, m, x + first, before.stride, <real*>stage.gradient, stage.stride,
-                <real*>plan.grads + at, m
-            )
-        penalize(
-            plan, stage, at, height * m, &plan.penalties[number * MAX_PIECES + piece], zero
-        )
-        if stage.trained:
-            update_span(plan, at, height * m, lr, t, zero)
+        while first < stage.slice[piece + 1]:
+            height = min(most, stage.slice[piece + 1] - first)
+            at = stage.w + first * m
+            if stage.trained:
+                multiply_transposed(
+                    height, n, m, x + first, before.stride, <real*>stage.gradient, stage.stride,
+                    <real*>plan.grads + at, m
+                )
+            penalize(plan, stage, at, height * m, &part, zero)
+            penalty[0] += part
+            if stage.trained:
+                update_span(plan, at, height * m, lr, t, zero)
+            first += height
 
 
 cdef void learn_columns(
