@@ -105,14 +105,14 @@ from fastnn.zoo import (
 )
 
 if TYPE_CHECKING:
-    from fastnn import book, lab
+    from fastnn import book, io, lab
 
 load = Sequential.load
 
 
 def __getattr__(name: str) -> Any:
     """Parts that training does without are loaded when they are first asked for."""
-    if name in ("book", "lab"):
+    if name in ("book", "io", "lab"):
         return importlib.import_module(f"fastnn.{name}")
     raise AttributeError(f"module 'fastnn' has no attribute {name!r}")
 
@@ -202,6 +202,7 @@ __all__ = [
     "gradient_check",
     "gradient_descent",
     "info",
+    "io",
     "lab",
     "load",
     "mc_predict",

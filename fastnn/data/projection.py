@@ -149,14 +149,15 @@ class Whiten(_Projection):
         self.components = _checked_components(components)
         self.eps = real_in("eps", eps, 0)
 
-    def _scale(self, dtype: np.dtype[Any]) -> np.ndarray:
+    def deviations(self, dtype: Any = np.float64) -> np.ndarray:
+        """What each coordinate along the axes is divided by, (components,)."""
         # Without eps, a direction of variance 0, or below by rounding, is left as it is: it is 0.
         variances = np.maximum(self.variances, 0) + self.eps
         return np.sqrt(np.where(variances == 0, 1.0, variances)).astype(dtype)
 
     def _apply(self, x: np.ndarray) -> np.ndarray:
         white = self._along_axes(x)
-        white /= self._scale(white.dtype)
+        white /= self.deviations(white.dtype)
         if self.method == "pca":
             return white
         return (white @ self.axes.astype(white.dtype)).reshape(x.shape)
@@ -167,7 +168,7 @@ class Whiten(_Projection):
         else:
             rows = self._rows(x)
             white = rows.reshape(len(rows), -1) @ self.axes.T.astype(rows.dtype)
-        return self._from_axes(white * self._scale(white.dtype))
+        return self._from_axes(white * self.deviations(white.dtype))
 
 
 def _principal_axes(rows: np.ndarray, mean: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,7 @@
+"""Trained networks for other programs: files that they run, and weights in their order."""
+
+from fastnn.io.onnx_file import export_onnx
+
+__all__ = [
+    "export_onnx",
+]
