@@ -137,18 +137,19 @@ def test_settings_that_cannot_be(model, path, settings, message):
     assert not path.exists()
 
 
-def test_models_that_cannot_be_exported(model, path):
+@pytest.mark.parametrize("export", [fnn.io.export_onnx, fnn.io.export_numpy])
+def test_models_that_cannot_be_exported(export, model, path):
     path.write_bytes(b"as it was")
     with pytest.raises(TypeError, match="model must be a Sequential; got ReLU"):
-        fnn.io.export_onnx(fnn.ReLU(), path)
+        export(fnn.ReLU(), path)
     with pytest.raises(ValueError, match="model has a Own as relu1, which is no layer of fastnn"):
-        fnn.io.export_onnx(fnn.Sequential([Own()], 2), path)
+        export(fnn.Sequential([Own()], 2), path)
     model.preprocessing = Standardize()
     with pytest.raises(ValueError, match="has learned nothing: call its fit"):
-        fnn.io.export_onnx(model, path)
+        export(model, path)
     model.preprocessing = PCA(2).fit(np.random.default_rng(0).standard_normal((9, 6)))
     with pytest.raises(ValueError, match="model takes 6 features, but its preprocessing gives 2"):
-        fnn.io.export_onnx(model, path)
+        export(model, path)
     assert path.read_bytes() == b"as it was"
 
 
