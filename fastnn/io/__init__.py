@@ -2,8 +2,11 @@
 
 from fastnn.io.numpy_file import export_numpy
 from fastnn.io.onnx_file import export_onnx
+from fastnn.io.torch_weights import load_torch_state_dict, to_torch_state_dict
 
 __all__ = [
     "export_numpy",
     "export_onnx",
+    "load_torch_state_dict",
+    "to_torch_state_dict",
 ]
