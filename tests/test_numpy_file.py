@@ -8,7 +8,7 @@ import pytest
 from architectures import SEEDS, expected, random_model
 
 import fastnn as fnn
-from fastnn.data import PCA, Pipeline, Standardize
+from fastnn.data import PCA, MinMax, Pipeline, Standardize
 
 # Imports and runs files where nothing but NumPy and the standard library is at hand.
 ALONE = """
@@ -88,6 +88,16 @@ def test_bytes_without_preprocessing(path):
     np.testing.assert_allclose(
         runpy.run_path(str(path))["predict"](x), model.predict(x), rtol=1e-12
     )
+
+
+@pytest.mark.parametrize("step", [Standardize("image"), MinMax(0.25, 1, per="image")])
+def test_constant_images_are_no_division_by_zero(path, step):
+    images = np.full((2, 1, 2, 2), 0.1, "float32")
+    model = fnn.Sequential([fnn.ReLU()], (1, 2, 2))
+    model.preprocessing = step.fit(images)
+    fnn.io.export_numpy(model, path)
+    out = runpy.run_path(str(path))["predict"](images)
+    assert np.array_equal(out, expected(model, images))
 
 
 def test_wrong_shapes_are_refused(model, path):
