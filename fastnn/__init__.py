@@ -91,6 +91,7 @@ from fastnn.schedules import (
     StepDecay,
     WarmUp,
 )
+from fastnn.tensorboard import TensorBoard
 from fastnn.trainer import Trainer
 from fastnn.version import __version__
 from fastnn.zoo import (
@@ -188,6 +189,7 @@ __all__ = [
     "StepDecay",
     "SumSquaredError",
     "Tanh",
+    "TensorBoard",
     "TiedAffine",
     "Trainer",
     "Uniform",

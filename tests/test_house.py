@@ -19,7 +19,7 @@ FLOORS = [
     ["info"],
     ["zoo", "book"],
     ["trainer", "gradcheck"],
-    ["progress"],
+    ["progress", "tensorboard"],
     ["callbacks"],
     ["history"],
     ["engine"],
