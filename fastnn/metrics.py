@@ -49,7 +49,7 @@ def accuracy(outputs: ArrayLike, targets: ArrayLike) -> float:
     Ties and NaN are settled as `numpy.argmax` does: the first of equals wins, and NaN counts as the
     highest of all. So outputs that are all NaN are taken for class 0.
     """
-    scores, labels = _scores_and_labels(outputs, targets)
+    scores, labels = scores_and_labels(outputs, targets)
     return float(np.count_nonzero(scores.argmax(axis=1) == labels) / len(labels))
 
 
@@ -62,7 +62,7 @@ class _TopKAccuracy:
         return f"top_{self.k}_accuracy"
 
     def __call__(self, outputs: ArrayLike, targets: ArrayLike) -> float:
-        scores, labels = _scores_and_labels(outputs, targets)
+        scores, labels = scores_and_labels(outputs, targets)
         n_classes = scores.shape[1]
         if self.k > n_classes:
             raise ValueError(
@@ -283,8 +283,8 @@ def _check_rows(outputs: np.ndarray, targets: np.ndarray) -> None:
         )
 
 
-def _scores_and_labels(outputs: ArrayLike, targets: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Scores (N, C) and integer labels (N,)."""
+def scores_and_labels(outputs: ArrayLike, targets: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Scores (N, C) and integer labels (N,), checked; errors as `accuracy`."""
     scores, labels = np.asarray(outputs), np.asarray(targets)
     _check_rows(scores, labels)
     if scores.ndim != 2:

@@ -3,6 +3,7 @@
 from fastnn.lab import plots
 from fastnn.lab.diagnose import diagnose
 from fastnn.lab.images import features, reconstructions
+from fastnn.lab.judgements import calibration, confusion, roc
 from fastnn.lab.lr_find import LearningRates, lr_find
 from fastnn.lab.monitors import ActivationMonitor, GradientMonitor, Monitor, WeightMonitor
 from fastnn.lab.reports import Finding, Report
@@ -20,7 +21,9 @@ __all__ = [
     "SearchResult",
     "Trial",
     "WeightMonitor",
+    "calibration",
     "coarse_to_fine",
+    "confusion",
     "diagnose",
     "features",
     "grid_search",
@@ -28,5 +31,6 @@ __all__ = [
     "plots",
     "random_search",
     "reconstructions",
+    "roc",
     "sanity_check",
 ]
