@@ -571,13 +571,19 @@ class Sequential:
     # -- description and files ---------------------------------------------------------------------
 
     def summary(self) -> Summary:
-        """A table of layers, output shapes and parameters: how many, and how they are trained."""
-        rows = [("layer", "settings", "output", "parameters")]
+        """A table of layers: output shapes, memory, parameters, and how they are trained.
+
+        Memory is that of parameters and state, what a model's file holds; training takes as much
+        again for gradients, and what the optimizer keeps.
+        """
+        rows = [("layer", "settings", "output", "memory", "parameters")]
         for layer in self.layers:
             count = sum(self.params[f"{layer.name}.{key}"].size for key in layer.param_names)
+            held = sum(getattr(layer, k).nbytes for k in layer.param_names + layer.state_names)
             note = _training_note(layer) if count else ""
-            rows.append((layer.name, repr(layer), f"(N, {layer.n_out})", f"{count:,}{note}"))
-        widths = [max(len(row[column]) for row in rows) for column in range(4)]
+            shape = f"(N, {layer.n_out})"
+            rows.append((layer.name, repr(layer), shape, _bytes(held), f"{count:,}{note}"))
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = [
             "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
             for row in rows
@@ -591,10 +597,11 @@ class Sequential:
             for key in layer.param_names
         )
         part = "" if trained == total else f" ({trained:,} trained)"
+        held = sum(view.nbytes for view in (self.params | self.state).values())
         shape = ", ".join(map(str, self.input_shape))
         lines.append(
             f"input (N, {shape}); {total:,} parameters{part}, {self.dtype}, "
-            f"{total * self.dtype.itemsize / 1e6:.2f} MB; backend {self.backend.name}"
+            f"{_bytes(held)}; backend {self.backend.name}"
         )
         if self.preprocessing is not None:
             lines.append(f"its rows come from {self.preprocessing!r}: apply that first")
@@ -801,6 +808,14 @@ def _training_note(layer: Layer) -> str:
     if not layer.trainable:
         return " (frozen)"
     return "" if layer.lr_scale == 1 else f" (lr x {layer.lr_scale:g})"
+
+
+def _bytes(count: int) -> str:
+    """A number of bytes, in a unit that makes it short."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count} B"
 
 
 def _unbound(layer: Any) -> Any:

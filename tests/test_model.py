@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -560,16 +561,17 @@ def test_summary():
     model.layers[0].trainable = False
     lines = str(model.summary()).splitlines()
     assert repr(model.summary()) == str(model.summary())
-    assert lines[0].split() == ["layer", "settings", "output", "parameters"]
+    assert lines[0].split() == ["layer", "settings", "output", "memory", "parameters"]
     assert [line.split()[0] for line in lines[2:-1]] == [layer.name for layer in model.layers]
     for line, layer in zip(lines[2:-1], model.layers, strict=True):
         assert repr(layer) in line
         assert f"(N, {layer.n_out})" in line
     assert lines[2].endswith("78,500 (frozen)")
-    assert lines[3].endswith("200")
-    assert lines[4].endswith("  0")
+    assert "  314.0 kB  " in lines[2]
+    assert re.search(r"  1\.6 kB +200$", lines[3])  # with its running averages
+    assert re.search(r"  0 B +0$", lines[4])
     assert lines[-1] == (
-        "input (N, 1, 28, 28); 79,710 parameters (1,210 trained), float32, 0.32 MB; backend numpy"
+        "input (N, 1, 28, 28); 79,710 parameters (1,210 trained), float32, 319.6 kB; backend numpy"
     )
     assert all(line == line.rstrip() for line in lines)
 
