@@ -34,6 +34,9 @@ def test_onnx_runtime_agrees(seed, path):
     ours, theirs = expected(model, raw, probabilities), run(path, raw)
     assert theirs.dtype == model.dtype
     np.testing.assert_allclose(theirs, ours, rtol=1e-5, atol=1e-5)
+    graph = onnx.load(path).graph
+    used = {name for node in graph.node for name in node.input}
+    assert {constant.name for constant in graph.initializer} <= used  # or the runtime warns
 
 
 def test_the_random_models_have_everything():

@@ -227,7 +227,6 @@ def _of_each_image(graph: _Graph, x: str, step: Any) -> tuple[str, str]:
     """Shift and scale, "" for none, of each sample itself: in float64, as fastnn takes them."""
     axes = graph.integers("axes", range(1, 1 + len(step.shape)))
     wide = graph.node("Cast", x, to=_onnx_type(np.float64))
-    one = graph.constant("one", 1, np.float64)
 
     def reduced(operator: str, value: str = wide) -> str:
         return graph.node(operator, value, axes)
@@ -237,6 +236,7 @@ def _of_each_image(graph: _Graph, x: str, step: Any) -> tuple[str, str]:
 
     if isinstance(step, Center):
         return narrow(reduced("ReduceMean")), ""
+    one = graph.constant("one", 1, np.float64)
     least, greatest = reduced("ReduceMin"), reduced("ReduceMax")
     constant = graph.node("Equal", least, greatest)
     if isinstance(step, Standardize):
