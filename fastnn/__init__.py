@@ -106,14 +106,14 @@ from fastnn.zoo import (
 )
 
 if TYPE_CHECKING:
-    from fastnn import book, io, lab
+    from fastnn import book, io, lab, sklearn
 
 load = Sequential.load
 
 
 def __getattr__(name: str) -> Any:
     """Parts that training does without are loaded when they are first asked for."""
-    if name in ("book", "io", "lab"):
+    if name in ("book", "io", "lab", "sklearn"):
         return importlib.import_module(f"fastnn.{name}")
     raise AttributeError(f"module 'fastnn' has no attribute {name!r}")
 
@@ -212,5 +212,6 @@ __all__ = [
     "mlp",
     "numerical_diff",
     "numerical_gradient",
+    "sklearn",
     "use_backend",
 ]
