@@ -19,7 +19,7 @@ from fastnn.checks import positive_int, real_dtype, real_in, sequence
 from fastnn.engine import Examples
 from fastnn.errors import DivergenceError
 from fastnn.losses import Loss
-from fastnn.model import Sequential
+from fastnn.model import CHUNK, Sequential
 from fastnn.regularizers import L2
 from fastnn.sklearn import lbfgs
 from fastnn.sklearn.epochs import Bookkeeping
@@ -44,6 +44,10 @@ class Rows:
         """The data of these row numbers."""
         weights = None if self.weights is None else self.weights[rows]
         return Rows(self.x[rows], self.targets[rows], weights)
+
+    def astype(self, dtype: np.dtype[Any]) -> "Rows":
+        """The data with features of this type."""
+        return Rows(self.x.astype(dtype, copy=False), self.targets, self.weights)
 
 
 def is_stochastic(estimator: Any) -> bool:
@@ -71,6 +75,8 @@ class BaseMLP(BaseEstimator):
     model_: Sequential
     _trainer: Trainer | None = None
     _optimizer_state: dict[str, Any] | None = None
+    _learned = False  # what y looks like
+    _finished = False  # has partial_fit found, with early stopping, that nothing improves?
 
     def _store(self, settings: Mapping[str, Any]) -> None:
         """Keep the arguments of ``__init__``, as they are."""
@@ -86,6 +92,9 @@ class BaseMLP(BaseEstimator):
     def _learn_targets(self, y: Any, classes: Any) -> None:
         """Take from the first y what must stay: classes_, n_outputs_, out_activation_."""
         raise NotImplementedError  # abstract: every subclass has its own
+
+    def _check_continues(self, y: Any) -> None:
+        """Refuse a y from which ``warm_start`` cannot go on."""
 
     def _targets(self, y: Any) -> np.ndarray:
         """y as the loss takes it; refuses what differs from the first."""
@@ -157,7 +166,7 @@ class BaseMLP(BaseEstimator):
         X, y, sample_weight, X_val, y_val, sample_weight_val
             As in `fit`. With ``early_stopping`` validation data must be given: the best model is
             kept, and once the score no longer improves, it takes the place of the last one,
-            ``stopped_early_`` is True, and further calls change nothing.
+            ``stopped_early_`` is True, and further calls change nothing until the next `fit`.
 
         Returns
         -------
@@ -190,23 +199,26 @@ class BaseMLP(BaseEstimator):
             )
         first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
         x, y = self._validated(X, y, first)
-        if first or not hasattr(self, "out_activation_") or not hasattr(self, "_learned"):
+        if first or not self._learned:
             self._learn_targets(y, classes)
             self._learned = True
+        elif self.warm_start:
+            self._check_continues(y)
         rows = self._rows(x, y, sample_weight)
         random = check_random_state(
             np.random.RandomState() if self.random_state is None else self.random_state
         )
         if first:
             self._begin(rows, random)
-        elif incremental and getattr(self, "stopped_early_", False):
+        elif incremental and self._finished:
             return self
-        else:
-            self._sync(rows.x, random)
-        held = self._rows(*self._validated(*validation[:2], False), validation[2]) if given else None
-        if held is not None:
-            held = Rows(held.x.astype(self.model_.dtype, copy=False), held.targets, held.weights)
-        rows = Rows(rows.x.astype(self.model_.dtype, copy=False), rows.targets, rows.weights)
+        elif not hasattr(self, "model_"):
+            self._build_around_weights(rows.x, random)
+        dtype = self._sync().dtype
+        rows, held = rows.astype(dtype), None
+        if given:
+            x_val, y_val = self._validated(*validation[:2], False)
+            held = self._rows(x_val, y_val, validation[2]).astype(dtype)
         if self.solver == "lbfgs":
             self._fit_lbfgs(rows)
         else:
@@ -301,15 +313,22 @@ class BaseMLP(BaseEstimator):
         self.coefs_ = [layer.w for layer in layers]
         self.intercepts_ = [layer.b for layer in layers]
 
-    def _sync(self, x: np.ndarray | None = None, random: Any = None) -> Sequential:
+    def _build_around_weights(self, x: np.ndarray, random: np.random.RandomState) -> None:
+        """A model for weights that somebody has put into an estimator never fitted."""
+        weights = self.coefs_, self.intercepts_
+        self._build(x, random)
+        self.coefs_, self.intercepts_ = weights
+
+    def _sync(self) -> Sequential:
         """The model, with the numbers of ``coefs_`` and ``intercepts_``."""
-        coefs, intercepts = self.coefs_, self.intercepts_
-        if not hasattr(self, "model_"):
-            self._build(x, random)
-        for layer, w, b in zip(affine_layers(self.model_), coefs, intercepts, strict=True):
+        layers = affine_layers(self.model_)
+        own = True
+        for layer, w, b in zip(layers, self.coefs_, self.intercepts_, strict=True):
             if layer.w is not w or layer.b is not b:
                 layer.w[...], layer.b[...] = w, b
-                self._show_weights()
+                own = False
+        if not own:
+            self._show_weights()
         return self.model_
 
     # -- solvers -----------------------------------------------------------------------------------
@@ -378,6 +397,7 @@ class BaseMLP(BaseEstimator):
         finally:
             trainer.callbacks = []
         self.stopped_early_ = keeper.stopped
+        self._finished = keeper.stopped and incremental and self.early_stopping
         if self.early_stopping and (keeper.stopped or not incremental):
             assert self._best is not None
             self.model_.restore(self._best)
@@ -460,7 +480,12 @@ class BaseMLP(BaseEstimator):
             dtype=(np.float64, np.float32),
             reset=False,
         )
-        return self._sync().predict(x.toarray() if hasattr(x, "toarray") else x)
+        model = self._sync()
+        if not hasattr(x, "tocsr"):
+            return model.predict(x)
+        rows = x.tocsr()
+        parts = (rows[start : start + CHUNK].toarray() for start in range(0, rows.shape[0], CHUNK))
+        return np.vstack([model.predict(part) for part in parts])
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -507,9 +532,7 @@ def _generator(random: np.random.RandomState) -> np.random.Generator:
     return np.random.default_rng(random.randint(2**31 - 1, size=4))
 
 
-def _relative(
-    weights: np.ndarray | None, scale: float, n: int
-) -> tuple[np.ndarray | None, float]:
+def _relative(weights: np.ndarray | None, scale: float, n: int) -> tuple[np.ndarray | None, float]:
     """Weights with the mean ``scale``, or None for all 1; and the mean they had."""
     mean = 1.0 if weights is None else float(weights.mean())
     if weights is None:

@@ -78,7 +78,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     dropout : float
         Share of the hidden units that is dropped in training.
     class_weight : dict, "balanced" or None
-        Factor on the losses of each class; "balanced" makes up for classes being rare.
+        Factor on the losses of each class, and on its share in validation scores; "balanced" makes
+        up for classes being rare.
     callbacks : sequence of Callback
         See `fastnn.Callback`; the stopping rules above are at work besides.
     dtype : {"float32", "float64"}, optional
@@ -232,22 +233,24 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         single = self._multilabel or self.n_outputs_ == 1
         self.out_activation_ = "logistic" if single else "softmax"
 
+    def _check_continues(self, y: Any) -> None:
+        found = np.arange(y.shape[1]) if self._multilabel else unique_labels(y)
+        if not np.array_equal(found, self.classes_):
+            raise ValueError(
+                "warm_start can only be used where `y` has the same classes as in the previous "
+                f"call to fit. Previously got {self.classes_}, `y` has {found}"
+            )
+
     def _targets(self, y: Any) -> np.ndarray:
         if self._multilabel:
-            y = y.toarray() if issparse(y) else np.asarray(y)
+            y = _dense(y)
             if y.ndim != 2 or y.shape[1] != self.n_outputs_:
                 raise ValueError(
                     f"y must have {self.n_outputs_} columns, a yes or no in each; got {y.shape}"
                 )
             return y.astype(bool)
         y = column_or_1d(y, warn=True)
-        found = unique_labels(y)
-        unknown = np.setdiff1d(found, self.classes_)
-        if self.warm_start and len(unknown) + len(np.setdiff1d(self.classes_, found)):
-            raise ValueError(
-                "warm_start can only be used where `y` has the same classes as in the previous "
-                f"call to fit. Previously got {self.classes_}, `y` has {found}"
-            )
+        unknown = np.setdiff1d(y, self.classes_)
         if len(unknown):
             raise ValueError(f"y has classes {unknown}, which are not among {self.classes_}")
         labels = np.searchsorted(self.classes_, y)
@@ -256,19 +259,18 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     def _row_weights(self, y: Any, weights: np.ndarray | None) -> np.ndarray | None:
         if self.class_weight is None:
             return weights
-        y = y.toarray() if issparse(y) else y
-        of_class = compute_sample_weight(self.class_weight, y)
+        of_class = compute_sample_weight(self.class_weight, _dense(y))
         return of_class if weights is None else weights * of_class
 
     def _strata(self, targets: np.ndarray) -> np.ndarray | None:
         if self._multilabel:
             return None
-        if self.n_outputs_ > 1:
-            counts = np.bincount(targets)
-            held = len(targets) * self.validation_fraction
-            if counts[counts > 0].min() < 2 or min(held, len(targets) - held) < len(counts):
-                return None
-        return targets
+        if self.n_outputs_ == 1:
+            return targets[:, None]
+        counts = np.bincount(targets)
+        held = len(targets) * self.validation_fraction
+        enough = counts[counts > 0].min() > 1 and min(held, len(targets) - held) >= len(counts)
+        return targets if enough else None
 
     def _loss(self) -> Loss:
         return BinaryCrossEntropy() if self.out_activation_ == "logistic" else SoftmaxCrossEntropy()
@@ -293,7 +295,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             return out.argmax(axis=1)
         return out > 0 if self._multilabel else out[:, 0] > 0
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: Any) -> Any:
         """Classes.
 
         Parameters
@@ -332,7 +334,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         if self.out_activation_ == "softmax":
             return log_softmax(out, axis=1)
         if self._multilabel:
-            return log_expit(out)
+            # Above one half rounded as the probability is, so that both rank labels alike.
+            return np.where(out > 0, np.log(expit(np.maximum(out, 0))), log_expit(out))
         if len(self.classes_) == 1:
             return np.zeros_like(out)
         return np.hstack([log_expit(-out), log_expit(out)])
@@ -341,3 +344,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
+
+
+def _dense(y: Any) -> np.ndarray:
+    return y.toarray() if hasattr(y, "toarray") else np.asarray(y)

@@ -1,5 +1,7 @@
 """L-BFGS: SciPy's minimizer on fastnn's gradients."""
 
+from typing import Any
+
 import numpy as np
 import scipy.optimize
 
@@ -62,7 +64,7 @@ def minimize(
     def after_iteration(intermediate_result: scipy.optimize.OptimizeResult) -> None:
         curve.append(float(intermediate_result.fun))
 
-    limits = {
+    limits: Any = {
         "maxiter": positive_int("max_iter", max_iter),
         "maxfun": positive_int("max_fun", max_fun),
         "gtol": tol,

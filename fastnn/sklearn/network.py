@@ -9,9 +9,8 @@ from fastnn.checks import one_of, positive_int, real_in
 from fastnn.layers import ACTIVATIONS, Activation, Affine, BatchNorm, Dropout, Layer, Sigmoid
 from fastnn.model import Sequential
 from fastnn.optimizers import OPTIMIZERS, SGD, Adam, Momentum, Nesterov, Optimizer
-from fastnn.schedules import as_schedule
 
-LR_NAMES = ("constant", "invscaling", "adaptive")
+LR_NAMES = ("constant", "invscaling", "adaptive")  # or a schedule
 
 _ACTIVATIONS: dict[str, Callable[[], Any] | None] = {
     "identity": None,
@@ -110,8 +109,8 @@ def make_optimizer(estimator: Any) -> Optimizer:
     lr, solver = estimator.learning_rate, estimator.solver
     if isinstance(solver, Optimizer):
         return solver
-    if not (callable(lr) and as_schedule(lr)):
-        one_of("learning_rate", lr, dict.fromkeys((*LR_NAMES, "a schedule")))
+    if not callable(lr):
+        one_of("learning_rate", lr, dict.fromkeys(LR_NAMES))
         lr = estimator.learning_rate_init
     if solver == "sgd":
         if estimator.momentum == 0:

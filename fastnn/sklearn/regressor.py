@@ -51,7 +51,7 @@ batch_norm, dropout, callbacks, dtype, n_threads
     --------
     >>> from sklearn.datasets import make_friedman1
     >>> x, y = make_friedman1(500, random_state=0)
-    >>> regressor = MLPRegressor(loss="huber", solver="lbfgs", random_state=0)
+    >>> regressor = MLPRegressor(loss="huber", solver="lbfgs", max_iter=1000, random_state=0)
     >>> regressor.fit(x, y).score(x, y) > 0.95
     True
     """
@@ -96,7 +96,9 @@ batch_norm, dropout, callbacks, dtype, n_threads
 
     def _learn_targets(self, y: Any, classes: Any) -> None:
         self.n_outputs_ = 1 if y.ndim == 1 else y.shape[1]
-        self.out_activation_ = "exp" if isinstance(self._loss(), HalfPoissonDeviance) else "identity"
+        self.out_activation_ = (
+            "exp" if isinstance(self._loss(), HalfPoissonDeviance) else "identity"
+        )
 
     def _targets(self, y: Any) -> np.ndarray:
         if y.ndim == 2 and y.shape[1] == 1:
