@@ -51,8 +51,10 @@ batch_norm, dropout, callbacks, dtype, n_threads
     --------
     >>> from sklearn.datasets import make_friedman1
     >>> x, y = make_friedman1(500, random_state=0)
-    >>> regressor = MLPRegressor(loss="huber", solver="lbfgs", max_iter=1000, random_state=0)
-    >>> regressor.fit(x, y).score(x, y) > 0.95
+    >>> regressor = MLPRegressor(
+    ...     loss="huber", learning_rate_init=0.02, early_stopping=True, random_state=0
+    ... )
+    >>> regressor.fit(x, y).score(x, y) > 0.7
     True
     """
 
