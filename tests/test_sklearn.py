@@ -309,6 +309,17 @@ def test_warm_start_goes_on_from_the_weights_there_are():
     assert len(MLPClassifier(max_iter=5).fit(x, y).fit(x, y).loss_curve_) == 5
 
 
+def test_a_warm_start_may_begin_and_cease_to_stop_early():
+    x, y = task("classes")
+    model = MLPClassifier(warm_start=True, max_iter=3, random_state=0).fit(x, y)
+    model.set_params(early_stopping=True).fit(x, y)
+    assert len(model.validation_scores_) == 3
+    assert model.best_loss_ is None
+    model.set_params(early_stopping=False).fit(x, y)
+    assert len(model.loss_curve_) == 9
+    assert model.best_loss_ == min(model.loss_curve_[6:])
+
+
 def test_weights_put_into_an_estimator_are_used():
     x, y = task("number")
     model = MLPRegressor(hidden_layer_sizes=4, max_iter=2, random_state=0).fit(x, y)
@@ -575,7 +586,7 @@ def test_bad_data_are_named():
         MLPRegressor().fit(x, y, X_val=x)
     with pytest.raises(ValueError, match="must be at least 0"):
         MLPRegressor().fit(x, y, sample_weight=-np.ones(len(x)))
-    with pytest.raises(ValueError, match="0 for all rows|non-zero"):
+    with pytest.raises(ValueError, match=r"0 for all rows|non-zero"):
         MLPRegressor().fit(x, y, sample_weight=np.zeros(len(x)))
     with pytest.raises(ValueError, match="several columns of classes"):
         MLPClassifier().fit(x, np.arange(2 * len(x)).reshape(-1, 2) % 5)

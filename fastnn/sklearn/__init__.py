@@ -7,7 +7,8 @@
 True
 
 `MLPClassifier` and `MLPRegressor` take the parameters of the classes of the same names in
-`sklearn.neural_network`, and more. They need scikit-learn 1.6 or newer, the extra ``sklearn``.
+`sklearn.neural_network`, and more; `AutoencoderTransformer` makes features. They need scikit-learn
+1.6 or newer, the extra ``sklearn``.
 """
 
 from fastnn.errors import missing_extra
@@ -19,5 +20,6 @@ except ImportError as error:
 
 from fastnn.sklearn.classifier import MLPClassifier
 from fastnn.sklearn.regressor import MLPRegressor
+from fastnn.sklearn.transformer import AutoencoderTransformer
 
-__all__ = ["MLPClassifier", "MLPRegressor"]
+__all__ = ["AutoencoderTransformer", "MLPClassifier", "MLPRegressor"]

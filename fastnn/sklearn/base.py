@@ -285,11 +285,22 @@ class BaseMLP(BaseEstimator):
         self.loss_curve_: list[float] = []
         self._no_improvement_count = 0
         self.stopped_early_ = False
-        self.best_loss_ = None if self.early_stopping else np.inf
-        self.validation_scores_: list[float] | None = [] if self.early_stopping else None
-        self.validation_loss_curve_: list[float] | None = [] if self.early_stopping else None
-        self.best_validation_score_ = -np.inf if self.early_stopping else None
-        self._best = self.model_.snapshot() if self.early_stopping else None
+        self.best_loss_: float | None = None
+        self.validation_scores_: list[float] | None = None
+        self.validation_loss_curve_: list[float] | None = None
+        self.best_validation_score_: float | None = None
+        self._best: dict[str, np.ndarray] | None = None
+
+    def _open_records(self, validates: bool) -> None:
+        """What this fit needs to compare with, also where the one before did not."""
+        if validates and self.validation_scores_ is None:
+            self.validation_scores_, self.validation_loss_curve_ = [], []
+            self.best_validation_score_ = -np.inf
+        if self.early_stopping:
+            self.best_loss_ = None
+            self._best = self._best or self.model_.snapshot()
+        elif self.best_loss_ is None:
+            self.best_loss_ = np.inf
 
     def _build(self, x: np.ndarray, random: np.random.RandomState) -> None:
         self.model_ = build(
@@ -368,9 +379,7 @@ class BaseMLP(BaseEstimator):
     ) -> None:
         if self.early_stopping and held is None:
             rows, held = self._split(rows, random)
-        elif held is not None and self.validation_scores_ is None:
-            self.validation_scores_, self.validation_loss_curve_ = [], []
-            self.best_validation_score_ = -np.inf
+        self._open_records(held is not None)
         weights, mean = _relative(rows.weights, self._weight_scale(), len(rows.x))
         trainer = self._ready_trainer(len(rows.x), mean, random, incremental)
         score = None if held is None else (lambda: self._score_on(held))
@@ -399,8 +408,7 @@ class BaseMLP(BaseEstimator):
         self.stopped_early_ = keeper.stopped
         self._finished = keeper.stopped and incremental and self.early_stopping
         if self.early_stopping and (keeper.stopped or not incremental):
-            assert self._best is not None
-            self.model_.restore(self._best)
+            self.model_.restore(self._best)  # type: ignore[arg-type]
         if not incremental and not keeper.stopped and self.n_iter_ == self.max_iter:
             warnings.warn(
                 f"Stochastic Optimizer: the loss still improved after max_iter={self.max_iter} "
