@@ -106,7 +106,8 @@ from fastnn.zoo import (
 )
 
 if TYPE_CHECKING:
-    from fastnn import book, io, lab, sklearn
+    from fastnn import book, io, lab
+    from fastnn import sklearn as sklearn  # not in __all__: who takes everything may lack it
 
 load = Sequential.load
 
@@ -212,6 +213,5 @@ __all__ = [
     "mlp",
     "numerical_diff",
     "numerical_gradient",
-    "sklearn",
     "use_backend",
 ]

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from command import PACKAGE_PARENT, environment
+from command import environment
 
 pytest.importorskip("sklearn")
 
@@ -61,7 +61,7 @@ def test_there_are_ten_data_sets_from_150_to_100_000_rows(estimators):
 def test_a_quick_run_measures_both(tmp_path):
     process = subprocess.run(
         [sys.executable, str(BENCH / "estimators.py"), "--quick", "--json", "results.json"],
-        env=environment(PYTHONPATH=PACKAGE_PARENT),
+        env=environment(),
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -323,6 +323,9 @@ def test_a_warm_start_may_begin_and_cease_to_stop_early():
 def test_weights_put_into_an_estimator_are_used():
     x, y = task("number")
     model = MLPRegressor(hidden_layer_sizes=4, max_iter=2, random_state=0).fit(x, y)
+    before = model.predict(x)
+    model.intercepts_[-1] = model.intercepts_[-1] + 1.0
+    np.testing.assert_allclose(model.predict(x), before + 1, rtol=1e-12)
     model.coefs_ = [np.zeros_like(w) for w in model.coefs_]
     model.intercepts_[-1] = np.array([7.0])
     np.testing.assert_array_equal(model.predict(x), np.full(len(x), 7.0))
@@ -600,6 +603,7 @@ def test_a_missing_scikit_learn_is_named(run_python):
     said = run_python("""
 import sys
 sys.modules["sklearn"] = None
+from fastnn import *
 try:
     import fastnn.sklearn
 except ImportError as error:
