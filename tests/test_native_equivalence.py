@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from networks import NATIVE_LAYERS, Recorder, numbers
+from networks import NATIVE_LAYERS, Recorder, blobs, numbers
 
 import fastnn as fnn
 from fastnn import lowering
@@ -293,6 +293,24 @@ def test_native_and_eager_agree(number, monkeypatch):
         _, history, model = case.train("native", threads)
         assert history == got[1]
         assert numbers(model) == numbers(got[2])
+
+
+@pytest.mark.parametrize("by_columns", [False, True])
+@pytest.mark.parametrize("kind", ["sigmoid", "tanh", "elu", "batchnorm", "dropout"])
+def test_what_dropout_left_of_a_relu_is_kept(kind, by_columns, monkeypatch):
+    """Dropout runs in the place of ReLU's output, which the way back needs: nothing else may."""
+    cut_small(monkeypatch)
+    cut(monkeypatch, by_columns)
+    ends = []
+    for engine in ("eager", "native"):
+        layers = [fnn.Affine(40), fnn.ReLU(), fnn.Dropout(0.2), LAYERS[kind](), fnn.Affine(3)]
+        model = fnn.Sequential(layers, 8, rng=0, dtype="float64", backend="cython")
+        trainer = fnn.Trainer(
+            model, optimizer=fnn.SGD(0.1), batch_size=20, engine=engine, rng=0, verbose=False
+        )
+        trainer.fit(*blobs(100), epochs=2)
+        ends.append(model.flat_params.copy())
+    np.testing.assert_allclose(ends[1], ends[0], rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("number", range(3, CASES, 10))

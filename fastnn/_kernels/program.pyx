@@ -128,7 +128,7 @@ cdef class Program:
         cdef Plan* plan = &self.plan
         cdef Stage* stage
         cdef Operation* op
-        cdef int number, k, kept
+        cdef int number, k, kept  # whose output must be found again on the way back; -1: no one's
         plan.stage = <Stage*>PyMem_Calloc(len(stages), sizeof(Stage))
         if plan.stage == NULL:
             raise MemoryError
@@ -167,6 +167,7 @@ cdef class Program:
             if stage.operation == NULL:
                 raise MemoryError
             stage.operations = len(operations)
+            kept = -1
             for k, operation in enumerate(operations):
                 op = &stage.operation[k]
                 op.code = OPERATIONS[operation["code"]]
@@ -178,10 +179,14 @@ cdef class Program:
                     op.beta = within(operation["beta"], stage.width, params)
                     op.running_mean = within(operation["running_mean"], stage.width, state)
                     op.running_var = within(operation["running_var"], stage.width, state)
-                kept = stage.operation[k - 1].code if k else OP_BATCHNORM
+                # What dropout makes of a ReLU's zeros is zero.
                 op.in_place = op.code not in WANT_INPUT and (
-                    kept not in WANT_OUTPUT or (kept == OP_RELU and op.code == OP_DROPOUT)
+                    kept < 0 or (kept == OP_RELU and op.code == OP_DROPOUT)
                 )
+                if op.code in WANT_OUTPUT:
+                    kept = op.code
+                elif not op.in_place:
+                    kept = -1
         return 0
 
     cdef int _prepare(self, dict training, Py_ssize_t params) except -1:
