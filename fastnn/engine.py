@@ -390,9 +390,6 @@ class NativeEngine(EagerEngine):
 
     def train_epoch(self, epoch: Epoch) -> dict[str, float]:
         """As `EagerEngine.train_epoch`, in runs of many steps."""
-        if any(scale != 1 for _, scale in self.model.rated_spans()):
-            # Set since this engine was chosen; the program has one rate for all parameters.
-            return super().train_epoch(epoch)
         examples, batches = epoch.examples, epoch.batches
         program = self._lowered(
             soft_targets=examples.targets.ndim == 2,

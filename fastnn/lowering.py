@@ -16,13 +16,18 @@ from fastnn.buffers import ALIGNMENT
 from fastnn.constraints import Constraint
 from fastnn.layers import (
     ELU,
+    GELU,
     Affine,
     BatchNorm,
     Dropout,
+    GaussianNoise,
     Layer,
     LeakyReLU,
+    MaskingNoise,
     ReLU,
     Sigmoid,
+    SiLU,
+    Softplus,
     Tanh,
 )
 from fastnn.losses import Loss, MeanSquaredError, SoftmaxCrossEntropy, SumSquaredError
@@ -42,24 +47,38 @@ def _batchnorm(layer: Any, at: Offsets) -> Operation:
         "code": "batchnorm" if layer.trainable else "batchnorm_frozen",
         "a": layer.momentum,
         "b": layer.eps,
+        "rate": layer.lr_scale,
         **{key: at(key) for key in ("gamma", "beta", "running_mean", "running_var")},
     }
 
 
-# layer -> the operation it is, given where its parameters and state lie in the flat arrays
-OPERATIONS: dict[type[Layer], Callable[[Any, Offsets], Operation]] = {
+def _dropout(layer: Any, scale: float) -> Operation | None:
+    if layer.ratio == 0:
+        return None
+    return {"code": "dropout", "a": layer.ratio, "b": scale, "layer": layer.index}
+
+
+def _gaussian_noise(layer: Any, at: Offsets) -> Operation | None:
+    if layer.std == 0:
+        return None
+    return {"code": "gaussian_noise", "a": layer.std, "layer": layer.index}
+
+
+# layer -> the operation it is, given where its parameters and state lie in the flat arrays; None if
+# its settings make it the identity
+OPERATIONS: dict[type[Layer], Callable[[Any, Offsets], Operation | None]] = {
     BatchNorm: _batchnorm,
     ReLU: lambda layer, at: {"code": "relu"},
     LeakyReLU: lambda layer, at: {"code": "leaky_relu", "a": layer.slope},
     Sigmoid: lambda layer, at: {"code": "sigmoid"},
     Tanh: lambda layer, at: {"code": "tanh"},
     ELU: lambda layer, at: {"code": "elu", "a": layer.alpha},
-    Dropout: lambda layer, at: {
-        "code": "dropout",
-        "a": layer.ratio,
-        "b": 1 / (1 - layer.ratio),
-        "layer": layer.index,
-    },
+    Softplus: lambda layer, at: {"code": "softplus"},
+    GELU: lambda layer, at: {"code": "gelu"},
+    SiLU: lambda layer, at: {"code": "silu"},
+    Dropout: lambda layer, at: _dropout(layer, 1 / (1 - layer.ratio)),
+    MaskingNoise: lambda layer, at: _dropout(layer, 1.0),
+    GaussianNoise: _gaussian_noise,
 }
 
 # regularizer -> strengths of the L1 and the L2 penalty
@@ -117,9 +136,6 @@ def training_obstacle(
     for penalty in (regularizer, *(layer.regularizer for layer in model.layers)):
         if penalty is not None and type(penalty) not in PENALTIES:
             return f"regularizer {type(penalty).__name__} has no native form"
-    for layer in model.layers:
-        if layer.lr_scale != 1 and layer.param_names and layer.trainable:
-            return f"the lr_scale of {layer.name}, {layer.lr_scale:g}, has no native form"
     for bound in (constraint, *(layer.constraint for layer in model.layers)):
         if bound is not None:
             return f"constraint {type(bound).__name__} has no native form"
@@ -218,9 +234,10 @@ def _stages(
         if isinstance(layer, Affine):
             stages.append(_stage(layer.n_out, _affine(model, layer, regularizer)))
             stages[-1]["passes"] = stages[-2]["reached"]
-        elif not (isinstance(layer, Dropout) and layer.ratio == 0):
+        else:
             operation = OPERATIONS[type(layer)](layer, _offsets(model, layer))
-            stages[-1]["operations"].append(operation)
+            if operation is not None:
+                stages[-1]["operations"].append(operation)
         stages[-1]["reached"] = layer.index >= first_trained
     _lay_out(stages, rows, model.dtype.itemsize, **sharing(model, rows))
     return stages
@@ -242,7 +259,14 @@ def _affine(model: "Sequential", layer: Affine, regularizer: Regularizer | None)
     known = PENALTIES.get(type(penalty)) if penalty else None
     l1, l2 = known(penalty) if known else (0.0, 0.0)
     at = _offsets(model, layer)
-    return {"w": at("w"), "b": at("b"), "trained": layer.trainable, "l1": l1, "l2": l2}
+    return {
+        "w": at("w"),
+        "b": at("b"),
+        "trained": layer.trainable,
+        "rate": layer.lr_scale,
+        "l1": l1,
+        "l2": l2,
+    }
 
 
 def _offsets(model: "Sequential", layer: Layer) -> Offsets:

@@ -31,12 +31,17 @@ def every_layer(backend=None, dtype="float64", rng=0):
         fnn.BatchNorm(),
         fnn.ELU(0.7),
         fnn.Affine(6, init=0.5),
+        fnn.GaussianNoise(0.3),
         fnn.Tanh(),
         fnn.Affine(5, regularizer=fnn.L2(1e-2)),
         fnn.Sigmoid(),
         fnn.Dropout(0.1),
         fnn.Affine(5, init=fnn.Uniform(0.9)),
         fnn.ReLU(),
+        fnn.MaskingNoise(0.2),
+        fnn.Softplus(),
+        fnn.GELU(),
+        fnn.SiLU(),
         fnn.Affine(3),
     ]
     return fnn.Sequential(layers, input_shape=8, rng=rng, dtype=dtype, backend=backend)
@@ -45,18 +50,10 @@ def every_layer(backend=None, dtype="float64", rng=0):
 def other_layers(backend=None, dtype="float64", rng=0):
     """8 features to 3 outputs, through the kinds that `every_layer` has not."""
     layers = [
-        fnn.GaussianNoise(0.3),
         fnn.Affine(6),
         fnn.PReLU(),
-        fnn.MaskingNoise(0.2),
         fnn.Affine(8),
         fnn.Maxout(2),
-        fnn.Affine(5),
-        fnn.Softplus(),
-        fnn.Affine(5),
-        fnn.GELU(),
-        fnn.Affine(5),
-        fnn.SiLU(),
         fnn.Affine(3),
         fnn.Softmax(),
     ]

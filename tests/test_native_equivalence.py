@@ -38,8 +38,6 @@ pytestmark = pytest.mark.skipif(
     reason="the native program was not built",
 )
 
-# The kinds of layers that have a native form.
-
 CASES = 240
 STEPS = 20
 TOLERANCE = {"float32": 1e-4, "float64": 1e-10}
@@ -61,6 +59,11 @@ LAYER_SETTINGS = {
     "sigmoid": lambda rng: {},
     "tanh": lambda rng: {},
     "elu": lambda rng: {"alpha": float(rng.choice([0.5, 1.0]))},
+    "softplus": lambda rng: {},
+    "gelu": lambda rng: {},
+    "silu": lambda rng: {},
+    "gaussian_noise": lambda rng: {"std": float(rng.choice([0.0, 0.1, 0.3]))},
+    "masking_noise": lambda rng: {"ratio": float(rng.choice(RATIOS))},
 }
 PENALTY_SETTINGS = {
     "l1": lambda rng: {"strength": 1e-3},
@@ -86,6 +89,11 @@ RATES = {
     "warm-up": lambda lr: fnn.WarmUp(fnn.ExponentialDecay(lr, 0.9), epochs=1.5),
     "function": lambda lr: lambda epoch: lr / (1 + epoch),
 }
+LOSS_SETTINGS = {
+    "softmax_cross_entropy": lambda rng: {"label_smoothing": float(rng.choice([0.0, 0.0, 0.1]))},
+    "mean_squared_error": lambda rng: {},
+    "sum_squared_error": lambda rng: {},
+}
 FREEZING = ["none", "none", "some", "first", "last", "all"]
 
 
@@ -106,7 +114,9 @@ class Case:
     layers: list[tuple[str, dict[str, Any]]]
     frozen: list[int]
     freezing: str
+    scales: list[float]
     loss: str
+    loss_settings: dict[str, float]
     soft: bool
     optimizer: str
     schedule: str
@@ -139,6 +149,8 @@ class Case:
         layers = [LAYERS[kind](**settings) for kind, settings in self.layers]
         for place in self.frozen:
             layers[place].trainable = False
+        for layer, scale in zip(layers, self.scales, strict=True):
+            layer.lr_scale = scale
         model = fnn.Sequential(layers, self.n_in, rng=self.seed, dtype=self.dtype, backend="cython")
         rng = np.random.default_rng(self.seed)
         for name, view in (model.params | model.state).items():
@@ -171,7 +183,7 @@ class Case:
         model = self.model()
         trainer = fnn.Trainer(
             model,
-            self.loss,
+            LOSSES[self.loss](**self.loss_settings),
             OPTIMIZERS[self.optimizer](
                 lr=RATES[self.schedule](lr * lr_factor), **OPTIMIZER_SETTINGS[self.optimizer]
             ),
@@ -221,6 +233,8 @@ def draw(number):
         "all": owners,
     }[freezing]
     batch_size = int(rng.choice(BATCH_SIZES))
+    loss = list(LOSSES)[number % len(LOSSES)]
+    scaled = rng.random() < 0.3
     case = Case(
         seed=number,
         dtype=str(rng.choice(["float32", "float64"])),
@@ -228,7 +242,9 @@ def draw(number):
         layers=layers,
         frozen=frozen,
         freezing=freezing,
-        loss=list(LOSSES)[number % len(LOSSES)],
+        scales=[float(rng.choice([0.0, 0.1, 0.5, 2.0])) if scaled else 1.0 for _ in layers],
+        loss=loss,
+        loss_settings=LOSS_SETTINGS[loss](rng),
         soft=bool(rng.random() < 0.5),
         optimizer=list(OPTIMIZERS)[number // 3 % len(OPTIMIZERS)],
         schedule=str(rng.choice(list(RATES))),
@@ -339,6 +355,8 @@ def test_the_cases_hold_everything_there_is():
     assert {case.schedule for case in cases} == set(RATES)
     assert {case.freezing for case in cases} == set(FREEZING)
     assert {case.rest == 1 for case in cases if case.normalizes} == {True, False}
+    assert {case.loss_settings.get("label_smoothing", 0) > 0 for case in cases} == {True, False}
+    assert {max(case.scales) != min(case.scales) for case in cases} == {True, False}
     for flag in ("soft", "weighted", "validated", "small_pieces"):
         assert {getattr(case, flag) for case in cases} == {True, False}
     before_affine = {case.layers[0][0] for case in cases}

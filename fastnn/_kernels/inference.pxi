@@ -51,7 +51,7 @@ cdef void infer_rows(Reading* reading, Py_ssize_t start, Py_ssize_t n, real zero
             turn = 1 - turn
         for k in range(stage.operations):
             op = &stage.operation[k]
-            if op.code == OP_DROPOUT:
+            if not visible(op):
                 continue
             left -= 1
             out = <real*>(scratch + turn * reading.buffer_bytes) if left else result
@@ -70,11 +70,15 @@ cdef void infer_rows(Reading* reading, Py_ssize_t start, Py_ssize_t n, real zero
             turn = 1 - turn
 
 
+cdef inline bint visible(Operation* op) noexcept nogil:
+    """Whether it does something in inference: dropout and noise do not."""
+    return op.code != OP_DROPOUT and op.code != OP_GAUSSIAN_NOISE
+
+
 cdef inline int visible_operations(Stage* stage) noexcept nogil:
-    """Those that do something in inference: all but dropout."""
     cdef int k, count = 0
     for k in range(stage.operations):
-        count += stage.operation[k].code != OP_DROPOUT
+        count += visible(&stage.operation[k])
     return count
 
 

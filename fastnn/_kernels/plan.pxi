@@ -85,7 +85,11 @@ cdef enum:
     OP_SIGMOID
     OP_TANH
     OP_ELU
+    OP_SOFTPLUS
+    OP_GELU
+    OP_SILU
     OP_DROPOUT
+    OP_GAUSSIAN_NOISE
 
 cdef enum:
     LOSS_CLASSES
@@ -112,7 +116,11 @@ OPERATIONS = {
     "sigmoid": OP_SIGMOID,
     "tanh": OP_TANH,
     "elu": OP_ELU,
+    "softplus": OP_SOFTPLUS,
+    "gelu": OP_GELU,
+    "silu": OP_SILU,
     "dropout": OP_DROPOUT,
+    "gaussian_noise": OP_GAUSSIAN_NOISE,
 }
 LOSSES = {
     "softmax_cross_entropy": LOSS_CLASSES,
@@ -121,8 +129,8 @@ LOSSES = {
     "sum_squared_error": LOSS_SUM_SQUARED,
 }
 # What the way back needs, so that nothing may be written over it: operations' inputs, and outputs.
-WANT_INPUT = {OP_BATCHNORM, OP_BATCHNORM_FROZEN, OP_LEAKY_RELU}
-WANT_OUTPUT = {OP_RELU, OP_SIGMOID, OP_TANH, OP_ELU}
+WANT_INPUT = {OP_BATCHNORM, OP_BATCHNORM_FROZEN, OP_LEAKY_RELU, OP_GELU, OP_SILU}
+WANT_OUTPUT = {OP_RELU, OP_SIGMOID, OP_TANH, OP_ELU, OP_SOFTPLUS}
 # name -> code, running averages, numbers besides the learning rate
 RULES = {
     "sgd": (RULE_SGD, 0, 0),
@@ -139,9 +147,10 @@ RULES = {
 
 cdef struct Operation:
     int code
-    double a                     # slope, alpha, ratio, or momentum
+    double a                     # slope, alpha, ratio, standard deviation, or momentum
     double b                     # eps, or the scale of what dropout keeps
-    uint64_t layer               # dropout: the layer's index
+    uint64_t layer               # dropout and noise: the layer's index
+    double rate                  # factor on the learning rate
     Py_ssize_t gamma, beta       # offsets into the parameters
     Py_ssize_t running_mean, running_var  # offsets into the state
     bint in_place                # its output takes the place of its input
@@ -156,6 +165,7 @@ cdef struct Stage:
     bint trained                 # the affine map's parameters are
     bint reached                 # gradients come to its operations
     bint passes                  # and go on to the stage before
+    double rate                  # factor on the learning rate
     double l1, l2
     Py_ssize_t w, b              # offsets into the parameters
     Py_ssize_t width, stride     # of its output

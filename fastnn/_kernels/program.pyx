@@ -76,7 +76,7 @@ cdef class Program:
     params, state : ndarray
         The model's flat arrays.
     seed : int
-        Of the dropout masks.
+        Of the dropout masks and of noise.
     training : dict, optional
         For a program that trains: "rows" (of the largest batch), "by_columns" and "row_pieces" (how
         threads share a step), "grads", "averages" (at most two flat arrays), "rule" (name and
@@ -158,6 +158,7 @@ cdef class Program:
                 stage.w = within(affine["w"], plan.stage[number - 1].width * stage.width, params)
                 stage.b = within(affine["b"], stage.width, params)
                 stage.trained = affine["trained"]
+                stage.rate = affine["rate"]
                 stage.l1 = affine["l1"]
                 stage.l2 = affine["l2"]
             stage.reached = described["reached"]
@@ -174,6 +175,7 @@ cdef class Program:
                 op.a = operation.get("a", 0.0)
                 op.b = operation.get("b", 0.0)
                 op.layer = operation.get("layer", 0)
+                op.rate = operation.get("rate", 1.0)
                 if op.code == OP_BATCHNORM or op.code == OP_BATCHNORM_FROZEN:
                     op.gamma = within(operation["gamma"], stage.width, params)
                     op.beta = within(operation["beta"], stage.width, params)

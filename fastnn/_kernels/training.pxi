@@ -275,6 +275,14 @@ cdef inline void operate(
                 (block.row + i) * stage.width + block.first, op.mask + at + i * stride,
                 out + i * stride, block.span
             )
+    elif op.code == OP_GAUSSIAN_NOISE:
+        key = dropout_key(plan.seed, step, op.layer)
+        for i in range(block.rows):
+            # Not up to the next row: there, step after step would add up.
+            gaussian_noise_span(
+                out + i * stride, <real>op.a, key,
+                (block.row + i) * stage.width + block.first, out + i * stride, block.width
+            )
     elif block.span == stride:
         activate(op, out, block.rows * stride)
     else:
@@ -292,6 +300,12 @@ cdef inline void activate(Operation* op, real* y, Py_ssize_t n) noexcept nogil:
         sigmoid_forward_span(y, y, n)
     elif op.code == OP_TANH:
         tanh_forward_span(y, y, n)
+    elif op.code == OP_SOFTPLUS:
+        softplus_forward_span(y, y, n)
+    elif op.code == OP_GELU:
+        gelu_forward_span(y, y, n)
+    elif op.code == OP_SILU:
+        silu_forward_span(y, y, n)
     else:
         elu_forward_span(y, <real>op.a, y, n)
 
@@ -520,6 +534,8 @@ cdef inline void operate_backward(
                 state + op.running_var + j, op.b, <real*>stage.gradient + block.row * stride + j,
                 block.rows, stride, tile_width(tile, block.width)
             )
+    elif op.code == OP_GAUSSIAN_NOISE:
+        return
     elif block.span == stride:
         differentiate(op, g, x + at, out, op.mask + at, block.rows * stride)
     else:
@@ -544,6 +560,12 @@ cdef inline void differentiate(
         sigmoid_backward_span(g, out, g, n)
     elif op.code == OP_TANH:
         tanh_backward_span(g, out, g, n)
+    elif op.code == OP_SOFTPLUS:
+        softplus_backward_span(g, out, g, n)
+    elif op.code == OP_GELU:
+        gelu_backward_span(g, x, g, n)
+    elif op.code == OP_SILU:
+        silu_backward_span(g, x, g, n)
     else:
         elu_backward_span(g, out, <real>op.a, g, n)
 
@@ -621,7 +643,7 @@ cdef void learn_weights(
             penalize(plan, stage, at, height * m, &part, zero)
             penalty[0] += part
             if stage.trained:
-                update_span(plan, at, height * m, lr, t, zero)
+                update_span(plan, at, height * m, lr * stage.rate, t, zero)
             first += height
 
 
@@ -640,15 +662,15 @@ cdef void learn_columns(
     for k in range(stage.operations):
         op = &stage.operation[k]
         if op.code == OP_BATCHNORM:
-            update_span(plan, op.gamma + first, width, lr, t, zero)
-            update_span(plan, op.beta + first, width, lr, t, zero)
+            update_span(plan, op.gamma + first, width, lr * op.rate, t, zero)
+            update_span(plan, op.beta + first, width, lr * op.rate, t, zero)
     if stage.affine and stage.trained:
         for tile in range(tiles(width)):
             j = first + tile * TILE
             tile_sums(dout + j, n, stage.stride, tile_width(tile, width), sums)
             for i in range(tile_width(tile, width)):
                 db[j + i] = <real>sums[i]
-        update_span(plan, stage.b + first, width, lr, t, zero)
+        update_span(plan, stage.b + first, width, lr * stage.rate, t, zero)
 
 
 # --------------------------------------------------------------------------------------------------
