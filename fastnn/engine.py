@@ -14,8 +14,8 @@ from fastnn.checks import UINT8_SCALE, as_real
 from fastnn.constraints import Constraint
 from fastnn.errors import DivergenceError
 from fastnn.losses import Loss
-from fastnn.lowering import describe_training, training_program
-from fastnn.metrics import Metric
+from fastnn.lowering import describe_training, native_metric, training_program
+from fastnn.metrics import Metric, binary_accuracy
 from fastnn.model import CHUNK, Sequential
 from fastnn.optimizers import Optimizer
 from fastnn.regularizers import Regularizer
@@ -419,9 +419,9 @@ class NativeEngine(EagerEngine):
         finally:
             program.release()
         results = {"loss": float(losses @ np.diff(bounds)) / len(epoch.order)}
-        if "accuracy" in epoch.metrics:
-            results["accuracy"] = int(hits.sum()) / len(epoch.order)
-        return results
+        answers = self.model.output_size if native_metric(self.loss) is binary_accuracy else 1
+        share = int(hits.sum()) / len(epoch.order) / answers
+        return results | dict.fromkeys(epoch.metrics, share)
 
     def _lowered(self, soft_targets: bool, rows: int) -> Any:
         """The program; the one before, unless layers were frozen since, or settings changed."""

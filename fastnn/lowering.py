@@ -27,11 +27,21 @@ from fastnn.layers import (
     ReLU,
     Sigmoid,
     SiLU,
+    Softmax,
     Softplus,
     Tanh,
 )
-from fastnn.losses import Loss, MeanSquaredError, SoftmaxCrossEntropy, SumSquaredError
-from fastnn.metrics import Metric, accuracy
+from fastnn.losses import (
+    BinaryCrossEntropy,
+    CrossEntropy,
+    Huber,
+    Loss,
+    MeanAbsoluteError,
+    MeanSquaredError,
+    SoftmaxCrossEntropy,
+    SumSquaredError,
+)
+from fastnn.metrics import Metric, accuracy, binary_accuracy
 from fastnn.optimizers import OPTIMIZERS, Optimizer
 from fastnn.regularizers import L1, L2, ElasticNet, Regularizer
 
@@ -79,6 +89,7 @@ OPERATIONS: dict[type[Layer], Callable[[Any, Offsets], Operation | None]] = {
     Dropout: lambda layer, at: _dropout(layer, 1 / (1 - layer.ratio)),
     MaskingNoise: lambda layer, at: _dropout(layer, 1.0),
     GaussianNoise: _gaussian_noise,
+    Softmax: lambda layer, at: {"code": "softmax"},
 }
 
 # regularizer -> strengths of the L1 and the L2 penalty
@@ -88,9 +99,16 @@ PENALTIES: dict[type[Regularizer], Callable[[Any], tuple[float, float]]] = {
     ElasticNet: lambda penalty: (penalty.l1, penalty.l2),
 }
 
-LOSSES: set[type[Loss]] = {SoftmaxCrossEntropy, MeanSquaredError, SumSquaredError}
-
-METRICS: dict[str, Metric] = {"accuracy": accuracy}
+# loss -> the numbers it takes; label smoothing is in the targets
+LOSSES: dict[type[Loss], Callable[[Any], tuple[float, ...]]] = {
+    SoftmaxCrossEntropy: lambda loss: (),
+    CrossEntropy: lambda loss: (loss.guard,),
+    BinaryCrossEntropy: lambda loss: (),
+    MeanSquaredError: lambda loss: (),
+    SumSquaredError: lambda loss: (),
+    MeanAbsoluteError: lambda loss: (),
+    Huber: lambda loss: (loss.delta,),
+}
 
 # Multiply-adds of a step from which its rows, or a stage's columns, are cut in two: below, a second
 # thread would wait longer than it works. Each further halving of columns takes eight times as many:
@@ -142,9 +160,14 @@ def training_obstacle(
     if clips:
         return "gradient clipping has no native form"
     for name, metric in metrics.items():
-        if METRICS.get(name) is not metric:
-            return f"metric {name!r} has no native form"
+        if metric is not native_metric(loss):
+            return f"metric {name!r} has no native form with loss {type(loss).__name__}"
     return None
+
+
+def native_metric(loss: Loss) -> Metric:
+    """The metric whose right answers the program counts."""
+    return binary_accuracy if isinstance(loss, BinaryCrossEntropy) else accuracy
 
 
 def inference_program(model: "Sequential") -> Any:
@@ -184,7 +207,10 @@ def describe_training(
         "rows": rows,
         **sharing(model, rows),
         "rule": (optimizer.kind, optimizer.numbers()),
-        "loss": loss.kind + ("_soft" if loss.classifies and soft_targets else ""),
+        "loss": (
+            loss.kind + ("_soft" if loss.classifies and soft_targets else ""),
+            LOSSES[type(loss)](loss),
+        ),
     }
 
 
@@ -211,7 +237,10 @@ def training_program(
 
 
 def sharing(model: "Sequential", rows: int) -> dict[str, Any]:
-    """How threads share a step of so many rows: by columns, or by how many pieces of rows."""
+    """How threads share a step of so many rows: by columns, or by how many pieces of rows.
+
+    By rows where a layer needs whole rows.
+    """
     weights = [layer.n_in * layer.n_out for layer in model.layers if isinstance(layer, Affine)]
     pieces = 1
     while (
@@ -220,7 +249,8 @@ def sharing(model: "Sequential", rows: int) -> dict[str, Any]:
         and 3 * rows * sum(weights) >= PIECE_WORK * pieces
     ):
         pieces *= 2
-    by_columns = max(weights) * model.dtype.itemsize > SHARED_WEIGHTS
+    whole_rows = any(isinstance(layer, Softmax) for layer in model.layers)
+    by_columns = not whole_rows and max(weights) * model.dtype.itemsize > SHARED_WEIGHTS
     return {"by_columns": by_columns, "row_pieces": pieces}
 
 

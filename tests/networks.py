@@ -30,6 +30,7 @@ def every_layer(backend=None, dtype="float64", rng=0):
         fnn.Affine(6, init="lecun_uniform", regularizer=fnn.L1(1e-3)),
         fnn.BatchNorm(),
         fnn.ELU(0.7),
+        fnn.Softmax(),
         fnn.Affine(6, init=0.5),
         fnn.GaussianNoise(0.3),
         fnn.Tanh(),
@@ -55,7 +56,6 @@ def other_layers(backend=None, dtype="float64", rng=0):
         fnn.Affine(8),
         fnn.Maxout(2),
         fnn.Affine(3),
-        fnn.Softmax(),
     ]
     return fnn.Sequential(layers, input_shape=8, rng=rng, dtype=dtype, backend=backend)
 

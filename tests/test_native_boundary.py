@@ -5,6 +5,7 @@ may read or write memory that is not theirs, and must not take the other tests a
 """
 
 import copy
+import itertools
 import json
 import os
 import re
@@ -53,7 +54,7 @@ class Parts:
             "grads": model.flat_grads,
             "averages": (np.zeros_like(self.params), np.zeros_like(self.params)),
             "rule": ("adam", (0.9, 0.999, 1e-8)),
-            "loss": loss,
+            "loss": (loss, ()),
         }
         rng = np.random.default_rng(0)
         self.x = rng.standard_normal((ROWS, FEATURES))
@@ -70,6 +71,12 @@ class Parts:
         self.model_step = self.update_step = 0
         self.threads = 2
         self.seconds = 60.0
+
+    def by_columns(self):
+        """Share steps by columns."""
+        self.training.update(by_columns=True)
+        for before, stage in itertools.pairwise(self.stages):
+            stage["slices"] = before["columns"]
 
     def program(self):
         make = self.model.backend.program.Program
@@ -321,7 +328,20 @@ BAD = {
     "rows beyond BLAS": in_training(rows=2**31),
     "rule unknown": in_training(rule=("lion", (0.9,))),
     "rule not a pair": in_training(rule="adam"),
-    "loss unknown": in_training(loss="hinge"),
+    "loss unknown": in_training(loss=("hinge", ())),
+    "loss without numbers": in_training(loss="mean_squared_error"),
+    "numbers of the loss missing": in_training(loss=("huber", ())),
+    "numbers of the loss too many": in_training(loss=("cross_entropy", (1e-7, 1.0))),
+    "number of the loss of another type": in_training(loss=("huber", ("one",))),
+    "labels of a loss on probabilities beyond the classes": described(
+        lambda p: (
+            p.training.update(loss=("cross_entropy", (1e-7,))),
+            setattr(p, "targets", far(p.targets, -1, CLASSES)),
+        )
+    ),
+    "softmax by columns": described(
+        lambda p: (p.by_columns(), p.stages[1]["operations"].append({"code": "softmax"}))
+    ),
     "training incomplete": in_training(grads=None),
     "seed negative": spoiled(seed=-1),
     # examples
@@ -438,9 +458,12 @@ def test_a_program_refuses(name, outcomes):
     assert outcomes[name] in REFUSALS
 
 
+@pytest.mark.parametrize("by_columns", [False, True])
 @pytest.mark.parametrize("loss", ["softmax_cross_entropy", "mean_squared_error"])
-def test_the_parts_are_correct_until_they_are_spoiled(loss):
+def test_the_parts_are_correct_until_they_are_spoiled(loss, by_columns):
     parts = Parts(loss)
+    if by_columns:
+        parts.by_columns()
     assert parts.whole() == 4
     assert np.isfinite(parts.losses).all()
     assert (parts.losses != 0).all()
@@ -528,6 +551,10 @@ OBSTACLES = {
         lambda: (sequential(fnn.Affine(6, regularizer=Decay(1e-3)), fnn.Affine(3)), {}),
         "regularizer Decay has no native form",
     ),
+    "accuracy of yes and no": (
+        lambda: (plain(), {"loss": "binary_cross_entropy", "metrics": ["accuracy"]}),
+        "metric 'accuracy' has no native form with loss BinaryCrossEntropy",
+    ),
     "metric": (lambda: (plain(), {"metrics": [error_rate]}), "'error_rate' has no native form"),
 }
 
@@ -543,6 +570,8 @@ def test_what_stands_in_the_way_is_named_and_trains_eagerly(name):
     assert re.search(reason, trainer.engine_reason)
     before = numbers(model)
     y = Y if model.output_size == 3 else Y % 2
+    if settings.get("loss") == "binary_cross_entropy":
+        y = np.eye(3)[Y]
     history = trainer.fit(X, y, epochs=3, validation_data=(X, y))
     assert numbers(model) != before
     assert np.isfinite(history["val_loss"]).all()

@@ -63,6 +63,7 @@ LAYER_SETTINGS = {
     "gelu": lambda rng: {},
     "silu": lambda rng: {},
     "gaussian_noise": lambda rng: {"std": float(rng.choice([0.0, 0.1, 0.3]))},
+    "softmax": lambda rng: {},
     "masking_noise": lambda rng: {"ratio": float(rng.choice(RATIOS))},
 }
 PENALTY_SETTINGS = {
@@ -91,8 +92,12 @@ RATES = {
 }
 LOSS_SETTINGS = {
     "softmax_cross_entropy": lambda rng: {"label_smoothing": float(rng.choice([0.0, 0.0, 0.1]))},
+    "cross_entropy": lambda rng: {"guard": float(rng.choice([1e-7, 1e-3]))},
+    "binary_cross_entropy": lambda rng: {},
     "mean_squared_error": lambda rng: {},
     "sum_squared_error": lambda rng: {},
+    "mean_absolute_error": lambda rng: {},
+    "huber": lambda rng: {"delta": float(rng.choice([0.1, 1.0]))},
 }
 FREEZING = ["none", "none", "some", "first", "last", "all"]
 
@@ -165,7 +170,10 @@ class Case:
         rng = np.random.default_rng(self.seed + 1)
         x = rng.standard_normal((self.rows, self.n_in)).astype(self.dtype)
         weights = rng.uniform(0, 2, self.rows) if self.weighted else None
-        if self.loss != "softmax_cross_entropy":
+        if self.loss == "binary_cross_entropy":
+            y = rng.random((self.rows, self.n_out))
+            y = y if self.soft else y.round()
+        elif not LOSSES[self.loss].classifies:
             y = rng.standard_normal((self.rows, self.n_out))
         elif self.soft:
             y = rng.dirichlet(np.ones(self.n_out), self.rows)
@@ -223,6 +231,9 @@ def draw(number):
             amount = int(rng.choice([0, amount]))
         for kind in rng.choice(others, amount):
             layers.append((str(kind), LAYER_SETTINGS[kind](rng)))
+    loss = list(LOSSES)[number % len(LOSSES)]
+    if loss == "cross_entropy":
+        layers.append(("softmax", {}))
     owners = [i for i, (kind, _) in enumerate(layers) if kind in ("affine", "batchnorm")]
     freezing = str(rng.choice(FREEZING))
     frozen = {
@@ -233,7 +244,6 @@ def draw(number):
         "all": owners,
     }[freezing]
     batch_size = int(rng.choice(BATCH_SIZES))
-    loss = list(LOSSES)[number % len(LOSSES)]
     scaled = rng.random() < 0.3
     case = Case(
         seed=number,
@@ -387,6 +397,8 @@ def test_large_weights_are_shared_by_columns():
     assert lowering.sharing(narrow, 100) == {"by_columns": False, "row_pieces": 2}
     assert lowering.sharing(wide, 100)["by_columns"]
     assert lowering.sharing(fnn.mlp(8, [64, 64], 4, rng=0), 32)["row_pieces"] == 1
+    layers = [fnn.Affine(1024), fnn.Softmax(), fnn.Affine(10)]  # a softmax needs whole rows
+    assert not lowering.sharing(fnn.Sequential(layers, 784, rng=0), 100)["by_columns"]
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)

@@ -63,6 +63,8 @@ cdef void infer_rows(Reading* reading, Py_ssize_t start, Py_ssize_t n, real zero
                         state + op.running_mean + j, state + op.running_var + j, op.b, out + j, n,
                         width, tile_width(tile, width)
                     )
+            elif op.code == OP_SOFTMAX:
+                softmax_rows(x, out, n, width)
             else:
                 memcpy(out, x, n * width * sizeof(real))
                 activate(op, out, n * width)

@@ -90,12 +90,18 @@ cdef enum:
     OP_SILU
     OP_DROPOUT
     OP_GAUSSIAN_NOISE
+    OP_SOFTMAX
 
 cdef enum:
     LOSS_CLASSES
     LOSS_SOFT
     LOSS_MEAN_SQUARED
     LOSS_SUM_SQUARED
+    LOSS_CROSS_ENTROPY
+    LOSS_CROSS_ENTROPY_SOFT
+    LOSS_BINARY
+    LOSS_ABSOLUTE
+    LOSS_HUBER
 
 cdef enum:
     RULE_SGD
@@ -121,16 +127,25 @@ OPERATIONS = {
     "silu": OP_SILU,
     "dropout": OP_DROPOUT,
     "gaussian_noise": OP_GAUSSIAN_NOISE,
+    "softmax": OP_SOFTMAX,
 }
+# name -> code, numbers
 LOSSES = {
-    "softmax_cross_entropy": LOSS_CLASSES,
-    "softmax_cross_entropy_soft": LOSS_SOFT,
-    "mean_squared_error": LOSS_MEAN_SQUARED,
-    "sum_squared_error": LOSS_SUM_SQUARED,
+    "softmax_cross_entropy": (LOSS_CLASSES, 0),
+    "softmax_cross_entropy_soft": (LOSS_SOFT, 0),
+    "mean_squared_error": (LOSS_MEAN_SQUARED, 0),
+    "sum_squared_error": (LOSS_SUM_SQUARED, 0),
+    "cross_entropy": (LOSS_CROSS_ENTROPY, 1),
+    "cross_entropy_soft": (LOSS_CROSS_ENTROPY_SOFT, 1),
+    "binary_cross_entropy": (LOSS_BINARY, 0),
+    "mean_absolute_error": (LOSS_ABSOLUTE, 0),
+    "huber": (LOSS_HUBER, 1),
 }
 # What the way back needs, so that nothing may be written over it: operations' inputs, and outputs.
 WANT_INPUT = {OP_BATCHNORM, OP_BATCHNORM_FROZEN, OP_LEAKY_RELU, OP_GELU, OP_SILU}
-WANT_OUTPUT = {OP_RELU, OP_SIGMOID, OP_TANH, OP_ELU, OP_SOFTPLUS}
+WANT_OUTPUT = {OP_RELU, OP_SIGMOID, OP_TANH, OP_ELU, OP_SOFTPLUS, OP_SOFTMAX}
+# What needs a row from its first column to its last: not for steps that are shared by columns.
+WANT_ROWS = {OP_SOFTMAX}
 # name -> code, running averages, numbers besides the learning rate
 RULES = {
     "sgd": (RULE_SGD, 0, 0),
@@ -215,6 +230,7 @@ cdef struct Plan:
     void* averages[2]
     Rule rule
     int loss
+    double loss_number           # guard or delta
     uint64_t seed
     void* probs
     void* batch_targets

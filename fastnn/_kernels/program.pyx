@@ -80,7 +80,7 @@ cdef class Program:
     training : dict, optional
         For a program that trains: "rows" (of the largest batch), "by_columns" and "row_pieces" (how
         threads share a step), "grads", "averages" (at most two flat arrays), "rule" (name and
-        numbers), "loss" (name).
+        numbers), "loss" (likewise).
     """
 
     cdef Plan plan
@@ -176,6 +176,8 @@ cdef class Program:
                 op.b = operation.get("b", 0.0)
                 op.layer = operation.get("layer", 0)
                 op.rate = operation.get("rate", 1.0)
+                if plan.by_columns and op.code in WANT_ROWS:
+                    raise ValueError(f"{operation['code']} needs whole rows")
                 if op.code == OP_BATCHNORM or op.code == OP_BATCHNORM_FROZEN:
                     op.gamma = within(operation["gamma"], stage.width, params)
                     op.beta = within(operation["beta"], stage.width, params)
@@ -215,7 +217,11 @@ cdef class Program:
             plan.averages[k] = flat_memory(average, "averages", plan.type_num, params)
         for k, number in enumerate(numbers):
             plan.rule.numbers[k] = number
-        plan.loss = LOSSES[training["loss"]]
+        loss, numbers = training["loss"]
+        plan.loss, wanted_numbers = LOSSES[loss]
+        if len(numbers) != wanted_numbers:
+            raise ValueError(f"loss {loss!r} takes {wanted_numbers} numbers; got {len(numbers)}")
+        plan.loss_number = numbers[0] if numbers else 0.0
         self.held += [training["grads"], *averages]
         return 0
 
@@ -368,7 +374,7 @@ cdef class Program:
         source.targets = NULL
         source.weights = NULL
         source.target_width = width
-        if self.plan.loss == LOSS_CLASSES:
+        if self.plan.loss == LOSS_CLASSES or self.plan.loss == LOSS_CROSS_ENTROPY:
             source.labels = <const int64_t*>readable(targets, "targets", cnp.NPY_INT64, n)
             if targets.min() < 0 or targets.max() >= width:
                 raise ValueError(f"targets must be labels 0..{width - 1}")
@@ -397,7 +403,8 @@ cdef class Program:
         losses : ndarray, (batches,), float64
             Written: the loss of each step, with the penalty.
         hits : ndarray, (batches,), int64
-            Written: rows of each batch whose class was right.
+            Written: rows of each batch whose class was right; with binary cross-entropy, its right
+            answers, one for each output of each row.
         """
         cdef Plan* plan = &self.plan
         cdef Py_ssize_t batches, k

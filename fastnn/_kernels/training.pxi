@@ -283,6 +283,12 @@ cdef inline void operate(
                 out + i * stride, <real>op.a, key,
                 (block.row + i) * stage.width + block.first, out + i * stride, block.width
             )
+    elif op.code == OP_SOFTMAX:
+        if stride == stage.width:
+            softmax_rows(out, out, block.rows, stage.width)
+        else:
+            for i in range(block.rows):
+                softmax_rows(out + i * stride, out + i * stride, 1, stage.width)
     elif block.span == stride:
         activate(op, out, block.rows * stride)
     else:
@@ -326,14 +332,62 @@ cdef inline Py_ssize_t row_argmax(const real* x, Py_ssize_t n) noexcept nogil:
     return best
 
 
+cdef inline double loss_rows(
+    Plan* plan, const real* out, const real* targets, const int64_t* labels, const real* weights,
+    double share, real* probs, real* dout, Py_ssize_t rows, Py_ssize_t c
+) noexcept nogil:
+    """The sum of the rows' losses; their gradients are scaled by ``share``."""
+    cdef double number = plan.loss_number
+    cdef int form
+    if plan.loss == LOSS_CLASSES:
+        return softmax_cross_entropy_rows(out, labels, weights, share, probs, dout, rows, c)
+    if plan.loss == LOSS_SOFT:
+        return softmax_cross_entropy_soft_rows(out, targets, weights, share, probs, dout, rows, c)
+    if plan.loss == LOSS_MEAN_SQUARED:
+        return squared_error_rows(out, targets, weights, share, 2.0 / c, dout, rows, c) / c
+    if plan.loss == LOSS_SUM_SQUARED:
+        return 0.5 * squared_error_rows(out, targets, weights, share, 1.0, dout, rows, c)
+    if plan.loss == LOSS_CROSS_ENTROPY:
+        return cross_entropy_rows(out, labels, weights, share, number, dout, rows, c)
+    if plan.loss == LOSS_CROSS_ENTROPY_SOFT:
+        return cross_entropy_soft_rows(out, targets, weights, share, number, dout, rows, c)
+    form = FORM_ABSOLUTE
+    if plan.loss == LOSS_BINARY:
+        form = FORM_BINARY
+    elif plan.loss == LOSS_HUBER:
+        form = FORM_HUBER
+    return elementwise_loss_rows(
+        form, out, targets, weights, share, 1.0 / c, number, dout, rows, c
+    ) / c
+
+
+cdef inline Py_ssize_t right_answers(
+    Plan* plan, const real* out, const real* targets, const int64_t* labels, Py_ssize_t rows,
+    Py_ssize_t c
+) noexcept nogil:
+    """What `fastnn.metrics.accuracy` counts, or `binary_accuracy`."""
+    cdef Py_ssize_t i, hits = 0
+    if plan.loss == LOSS_CLASSES or plan.loss == LOSS_CROSS_ENTROPY:
+        for i in range(rows):
+            hits += row_argmax(out + i * c, c) == labels[i]
+    elif plan.loss == LOSS_BINARY:
+        for i in range(rows * c):
+            # NaN is neither, and wrong.
+            hits += out[i] > 0 if targets[i] > <real>0.5 else out[i] <= 0
+    else:
+        for i in range(rows):
+            hits += row_argmax(out + i * c, c) == row_argmax(targets + i * c, c)
+    return hits
+
+
 cdef void measure_loss(Plan* plan, Py_ssize_t n, int rank, real zero) noexcept nogil:
     cdef Stage* last = &plan.stage[plan.stages - 1]
-    cdef Py_ssize_t c = last.width, i, at, rows, hits
+    cdef Py_ssize_t c = last.width, at, rows
     cdef real* out = stage_output(last, zero)
     cdef real* dout = <real*>last.gradient
     cdef real* targets = <real*>plan.batch_targets
     cdef real* weights
-    cdef double share = 1.0 / n, loss
+    cdef double share = 1.0 / n
     cdef int piece
     for piece in range(plan.row_pieces):
         if piece % plan.threads != rank:
@@ -341,33 +395,13 @@ cdef void measure_loss(Plan* plan, Py_ssize_t n, int rank, real zero) noexcept n
         at = piece_row(plan, piece, n)
         rows = piece_row(plan, piece + 1, n) - at
         weights = NULL if plan.source.weights == NULL else <real*>plan.batch_weights + at
-        if plan.loss == LOSS_CLASSES:
-            loss = softmax_cross_entropy_rows(
-                out + at * c, plan.batch_labels + at, weights, share, <real*>plan.probs + at * c,
-                dout + at * c, rows, c
-            )
-        elif plan.loss == LOSS_SOFT:
-            loss = softmax_cross_entropy_soft_rows(
-                out + at * c, targets + at * c, weights, share, <real*>plan.probs + at * c,
-                dout + at * c, rows, c
-            )
-        elif plan.loss == LOSS_MEAN_SQUARED:
-            loss = squared_error_rows(
-                out + at * c, targets + at * c, weights, share, 2.0 / c, dout + at * c, rows, c
-            ) / c
-        else:
-            loss = 0.5 * squared_error_rows(
-                out + at * c, targets + at * c, weights, share, 1.0, dout + at * c, rows, c
-            )
-        hits = 0
-        if plan.loss == LOSS_CLASSES:
-            for i in range(at, at + rows):
-                hits += row_argmax(out + i * c, c) == plan.batch_labels[i]
-        else:
-            for i in range(at, at + rows):
-                hits += row_argmax(out + i * c, c) == row_argmax(targets + i * c, c)
-        plan.piece_losses[piece] = loss
-        plan.piece_hits[piece] = hits
+        plan.piece_losses[piece] = loss_rows(
+            plan, out + at * c, targets + at * c, plan.batch_labels + at, weights, share,
+            <real*>plan.probs + at * c, dout + at * c, rows, c
+        )
+        plan.piece_hits[piece] = right_answers(
+            plan, out + at * c, targets + at * c, plan.batch_labels + at, rows, c
+        )
 
 
 cdef void settle_loss(Plan* plan, Py_ssize_t batch, Py_ssize_t n) noexcept nogil:
@@ -536,6 +570,14 @@ cdef inline void operate_backward(
             )
     elif op.code == OP_GAUSSIAN_NOISE:
         return
+    elif op.code == OP_SOFTMAX:
+        if stride == stage.width:
+            softmax_backward_rows(g, out, g, block.rows, stage.width)
+        else:
+            for i in range(block.rows):
+                softmax_backward_rows(
+                    g + i * stride, out + i * stride, g + i * stride, 1, stage.width
+                )
     elif block.span == stride:
         differentiate(op, g, x + at, out, op.mask + at, block.rows * stride)
     else:
