@@ -380,9 +380,14 @@ class NativeEngine(EagerEngine):
         optimizer: Optimizer,
         regularizer: Regularizer | None = None,
         threads: int = 1,
+        constraint: Constraint | None = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
         adapt: bool = False,
     ) -> None:
-        super().__init__(model, loss, optimizer, regularizer, threads)
+        super().__init__(
+            model, loss, optimizer, regularizer, threads, constraint, clip_norm, clip_value
+        )
         self.blas_threads = 1
         self.team = Team(threads, adapt)
         self._program: Any = None
@@ -426,7 +431,15 @@ class NativeEngine(EagerEngine):
     def _lowered(self, soft_targets: bool, rows: int) -> Any:
         """The program; the one before, unless layers were frozen since, or settings changed."""
         description = describe_training(
-            self.model, self.loss, self.optimizer, self.regularizer, soft_targets, rows
+            self.model,
+            self.loss,
+            self.optimizer,
+            self.regularizer,
+            soft_targets,
+            rows,
+            self.constraint,
+            self.clip_norm,
+            self.clip_value,
         )
         if description != self._description:
             self._program = training_program(self.model, tuple(self.averages.values()), description)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnn.buffers import ALIGNMENT
-from fastnn.constraints import Constraint
+from fastnn.constraints import Constraint, MaxNorm
 from fastnn.layers import (
     ELU,
     GELU,
@@ -141,7 +141,6 @@ def training_obstacle(
     regularizer: Regularizer | None,
     metrics: Mapping[str, Metric],
     constraint: Constraint | None = None,
-    clips: bool = False,
 ) -> str | None:
     """Why a model cannot be trained natively; None if it can."""
     reason = obstacle(model)
@@ -155,10 +154,8 @@ def training_obstacle(
         if penalty is not None and type(penalty) not in PENALTIES:
             return f"regularizer {type(penalty).__name__} has no native form"
     for bound in (constraint, *(layer.constraint for layer in model.layers)):
-        if bound is not None:
+        if bound is not None and type(bound) is not MaxNorm:
             return f"constraint {type(bound).__name__} has no native form"
-    if clips:
-        return "gradient clipping has no native form"
     for name, metric in metrics.items():
         if metric is not native_metric(loss):
             return f"metric {name!r} has no native form with loss {type(loss).__name__}"
@@ -174,7 +171,7 @@ def inference_program(model: "Sequential") -> Any:
     """The program that predicts with a model; the model must have no `obstacle`."""
     return model.backend.program.Program(  # type: ignore[union-attr]
         model.dtype,
-        _stages(model, None, rows=1),
+        _stages(model, rows=1),
         model.flat_params,
         model.flat_state,
         model.seed,
@@ -188,6 +185,9 @@ def describe_training(
     regularizer: Regularizer | None,
     soft_targets: bool,
     rows: int,
+    constraint: Constraint | None = None,
+    clip_norm: float | None = None,
+    clip_value: float | None = None,
 ) -> dict[str, Any]:
     """Write down the training of a model which has no `training_obstacle`.
 
@@ -200,12 +200,16 @@ def describe_training(
         Whether classes are given as probabilities, not labels.
     rows : int
         Of the largest batch.
+    constraint : Constraint, optional
+    clip_norm, clip_value : float, optional
     """
     return {
-        "stages": _stages(model, regularizer, rows),
+        "stages": _stages(model, rows, regularizer, constraint),
         "seed": model.seed,
         "rows": rows,
         **sharing(model, rows),
+        "clip_norm": clip_norm or 0.0,
+        "clip_value": clip_value or 0.0,
         "rule": (optimizer.kind, optimizer.numbers()),
         "loss": (
             loss.kind + ("_soft" if loss.classifies and soft_targets else ""),
@@ -255,14 +259,17 @@ def sharing(model: "Sequential", rows: int) -> dict[str, Any]:
 
 
 def _stages(
-    model: "Sequential", regularizer: Regularizer | None, rows: int
+    model: "Sequential",
+    rows: int,
+    regularizer: Regularizer | None = None,
+    constraint: Constraint | None = None,
 ) -> list[dict[str, Any]]:
     """The stages of a model, from the input on."""
     first_trained = model.first_trained()
     stages = [_stage(math.prod(model.input_shape), None)]
     for layer in model.layers:
         if isinstance(layer, Affine):
-            stages.append(_stage(layer.n_out, _affine(model, layer, regularizer)))
+            stages.append(_stage(layer.n_out, _affine(model, layer, regularizer, constraint)))
             stages[-1]["passes"] = stages[-2]["reached"]
         else:
             operation = OPERATIONS[type(layer)](layer, _offsets(model, layer))
@@ -283,9 +290,15 @@ def _stage(width: int, affine: dict[str, Any] | None) -> dict[str, Any]:
     }
 
 
-def _affine(model: "Sequential", layer: Affine, regularizer: Regularizer | None) -> dict[str, Any]:
+def _affine(
+    model: "Sequential",
+    layer: Affine,
+    regularizer: Regularizer | None,
+    constraint: Constraint | None,
+) -> dict[str, Any]:
     penalty = layer.regularizer or regularizer
-    # A penalty of the user's own does not reach training here, and inference has none.
+    bound = layer.constraint or constraint
+    # A penalty or bound of the user's own does not reach training here, and inference has none.
     known = PENALTIES.get(type(penalty)) if penalty else None
     l1, l2 = known(penalty) if known else (0.0, 0.0)
     at = _offsets(model, layer)
@@ -296,6 +309,7 @@ def _affine(model: "Sequential", layer: Affine, regularizer: Regularizer | None)
         "rate": layer.lr_scale,
         "l1": l1,
         "l2": l2,
+        "max_norm": bound.limit if isinstance(bound, MaxNorm) else 0.0,
     }
 
 

@@ -168,10 +168,11 @@ class Trainer:
             threads, self._flops(), SMALL_NATIVE_STEP if native else SMALL_STEP
         )
         parts = (model, self.loss, self.optimizer, regularizer, self.threads)
+        bounds = (constraint, self.clip_norm, self.clip_value)
         self._runner: EagerEngine = (
-            NativeEngine(*parts, adapt=not threads_are_fixed(threads))
+            NativeEngine(*parts, *bounds, adapt=not threads_are_fixed(threads))
             if native
-            else EagerEngine(*parts, constraint, self.clip_norm, self.clip_value)
+            else EagerEngine(*parts, *bounds)
         )
 
     @property
@@ -199,7 +200,6 @@ class Trainer:
             self.regularizer,
             self.metrics,
             self.constraint,
-            clips=self.clip_norm is not None or self.clip_value is not None,
         )
         if obstacle is None:
             return "native", "every part has a native form"

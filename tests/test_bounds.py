@@ -6,7 +6,6 @@ from networks import blobs, trainer_of
 
 import fastnn as fnn
 from fastnn.constraints import CONSTRAINTS
-from fastnn.errors import NotBuiltError
 
 TOLERANCE = {"float32": 1e-6, "float64": 1e-13}
 
@@ -48,9 +47,9 @@ def bounded(w, limit):
     return np.where(norms > limit, w * (limit / norms), w)
 
 
-def test_max_norm_after_an_update(backend, dtype):
-    model = network(backend, dtype)
-    grads, before, _ = one_step(model, constraint=fnn.MaxNorm(1.2))
+def test_max_norm_after_an_update(executor, dtype):
+    model = network(executor.backend, dtype)
+    grads, before, _ = one_step(model, engine=executor.engine, constraint=fnn.MaxNorm(1.2))
     free = {name: before[name] - 0.5 * grads[name] for name in before}
     for name, view in model.params.items():
         expected = bounded(free[name], 1.2) if name.endswith(".w") else free[name]
@@ -59,10 +58,10 @@ def test_max_norm_after_an_update(backend, dtype):
     assert 0 < (norms > 1.2).sum() < len(norms)  # some are bound, some are not
 
 
-def test_max_norm_holds_through_training(backend):
+def test_max_norm_holds_through_training(executor):
     x, y = blobs(60)
-    model = network(backend)
-    trainer = trainer_of(model, lr=0.1, constraint=fnn.MaxNorm(0.8))
+    model = network(executor.backend)
+    trainer = trainer_of(model, executor, lr=0.1, constraint=fnn.MaxNorm(0.8))
     history = trainer.fit(x, y, epochs=10)
     norms = np.concatenate([column_norms(model.params[f"affine{i}.w"]) for i in (1, 2)])
     assert norms.max() <= 0.8 * (1 + 1e-12)
@@ -71,23 +70,23 @@ def test_max_norm_holds_through_training(backend):
     assert np.abs(model.params["batchnorm1.gamma"]).max() > 0.8  # no weights: not bound
 
 
-def test_a_layers_own_constraint_comes_before_the_trainers(backend):
-    model = network(backend, first=fnn.MaxNorm(0.1))
-    one_step(model, constraint=fnn.MaxNorm(0.4))
+def test_a_layers_own_constraint_comes_before_the_trainers(executor):
+    model = network(executor.backend, first=fnn.MaxNorm(0.1))
+    one_step(model, engine=executor.engine, constraint=fnn.MaxNorm(0.4))
     np.testing.assert_allclose(column_norms(model.params["affine1.w"]), 0.1)
     np.testing.assert_allclose(column_norms(model.params["affine2.w"]), 0.4)
-    model = network(backend, second=fnn.MaxNorm(0.1))
+    model = network(executor.backend, second=fnn.MaxNorm(0.1))
     before = column_norms(model.params["affine1.w"])
-    one_step(model)
+    one_step(model, engine=executor.engine)
     np.testing.assert_allclose(column_norms(model.params["affine2.w"]), 0.1)
     assert (column_norms(model.params["affine1.w"]) > 0.5 * before).all()
 
 
-def test_a_frozen_layer_is_not_bound(backend):
-    model = network(backend)
+def test_a_frozen_layer_is_not_bound(executor):
+    model = network(executor.backend)
     model.layers[0].trainable = False
     before = model.params["affine1.w"].copy()
-    one_step(model, constraint=fnn.MaxNorm(0.1))
+    one_step(model, engine=executor.engine, constraint=fnn.MaxNorm(0.1))
     np.testing.assert_array_equal(model.params["affine1.w"], before)
     np.testing.assert_allclose(column_norms(model.params["affine2.w"]), 0.1)
 
@@ -145,11 +144,13 @@ def test_a_constraint_of_ones_own(tmp_path):
 # -- clipped gradients -----------------------------------------------------------------------------
 
 
-def test_the_norm_of_all_gradients_together_is_bound(backend, dtype):
+def test_the_norm_of_all_gradients_together_is_bound(executor, dtype):
     """g * min(1, limit / (norm + 1e-6)), with the gradients of the penalty in the norm."""
     for limit in (0.3, 100.0):
-        model = network(backend, dtype)
-        grads, before, _ = one_step(model, clip_norm=limit, regularizer=fnn.L2(0.5))
+        model = network(executor.backend, dtype)
+        grads, before, _ = one_step(
+            model, engine=executor.engine, clip_norm=limit, regularizer=fnn.L2(0.5)
+        )
         norm = np.sqrt(sum(np.square(g.astype(float)).sum() for g in grads.values()))
         factor = min(1, limit / (norm + 1e-6))
         assert (factor < 1) == (limit == 0.3)
@@ -159,18 +160,18 @@ def test_the_norm_of_all_gradients_together_is_bound(backend, dtype):
             )
 
 
-def test_each_value_is_bound(backend, dtype):
-    model = network(backend, dtype)
-    grads, before, _ = one_step(model, clip_value=0.02)
+def test_each_value_is_bound(executor, dtype):
+    model = network(executor.backend, dtype)
+    grads, before, _ = one_step(model, engine=executor.engine, clip_value=0.02)
     for name, step in steps(model, before).items():
         expected = np.clip(grads[name], -0.02, 0.02)
         np.testing.assert_allclose(step, expected, rtol=0, atol=20 * TOLERANCE[dtype])
     assert any((np.abs(g) > 0.02).any() for g in grads.values())
 
 
-def test_values_come_before_the_norm(backend):
-    model = network(backend)
-    grads, before, _ = one_step(model, clip_norm=0.05, clip_value=0.02)
+def test_values_come_before_the_norm(executor):
+    model = network(executor.backend)
+    grads, before, _ = one_step(model, engine=executor.engine, clip_norm=0.05, clip_value=0.02)
     clipped = {name: np.clip(g, -0.02, 0.02) for name, g in grads.items()}
     norm = np.sqrt(sum(np.square(g).sum() for g in clipped.values()))
     assert norm > 0.05
@@ -178,13 +179,13 @@ def test_values_come_before_the_norm(backend):
         np.testing.assert_allclose(step, clipped[name] * 0.05 / (norm + 1e-6), atol=1e-13)
 
 
-def test_frozen_gradients_do_not_count(backend):
+def test_frozen_gradients_do_not_count(executor):
     """Also where what lies in their place is left from before the layer was frozen."""
-    model = network(backend)
+    model = network(executor.backend)
     fnn.Trainer(model, verbose=False).gradients(*blobs(30))
     model.layers[3].trainable = False
     model.grads["affine2.w"][:] = 1e6
-    grads, before, _ = one_step(model, clip_norm=0.3)
+    grads, before, _ = one_step(model, engine=executor.engine, clip_norm=0.3)
     assert "affine2.w" not in grads
     norm = np.sqrt(sum(np.square(g).sum() for g in grads.values()))
     for name in grads:
@@ -228,22 +229,11 @@ def test_a_gradient_that_is_not_finite_is_not_hidden(backend):
 # -- what is refused -------------------------------------------------------------------------------
 
 
-def test_the_native_engine_says_what_it_has_not():
-    for settings, reason in (
-        ({"clip_norm": 1.0}, "gradient clipping"),
-        ({"clip_value": 1.0}, "gradient clipping"),
-        ({"constraint": fnn.MaxNorm()}, "constraint MaxNorm"),
-    ):
-        model = network()
-        if model.backend.program is None:
-            pytest.skip("no native program is built here")
-        trainer = fnn.Trainer(model, verbose=False, **settings)
-        assert trainer.engine == "eager"
-        assert trainer.engine_reason == f"{reason} has no native form"
-        with pytest.raises(NotBuiltError, match=f"{reason} has no native form"):
-            fnn.Trainer(model, engine="native", verbose=False, **settings)
-    trainer = fnn.Trainer(network(first=fnn.MaxNorm()), verbose=False)
-    assert trainer.engine_reason == "constraint MaxNorm has no native form"
+def test_bounds_do_not_change_the_engine():
+    engine = fnn.Trainer(network(), verbose=False).engine
+    for settings in ({"clip_norm": 1.0}, {"clip_value": 1.0}, {"constraint": fnn.MaxNorm()}):
+        assert fnn.Trainer(network(), verbose=False, **settings).engine == engine
+    assert fnn.Trainer(network(first=fnn.MaxNorm()), verbose=False).engine == engine
 
 
 @pytest.mark.parametrize(

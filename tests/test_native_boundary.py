@@ -44,7 +44,7 @@ class Parts:
         )
         model = self.model
         self.dtype = model.dtype
-        self.stages = copy.deepcopy(lowering._stages(model, None, BATCH))
+        self.stages = copy.deepcopy(lowering._stages(model, BATCH))
         sharing = lowering.sharing(model, BATCH)
         self.params, self.state = model.flat_params, model.flat_state
         self.seed = model.seed
@@ -55,6 +55,8 @@ class Parts:
             "averages": (np.zeros_like(self.params), np.zeros_like(self.params)),
             "rule": ("adam", (0.9, 0.999, 1e-8)),
             "loss": (loss, ()),
+            "clip_value": 0.0,
+            "clip_norm": 0.0,
         }
         rng = np.random.default_rng(0)
         self.x = rng.standard_normal((ROWS, FEATURES))
@@ -323,6 +325,10 @@ BAD = {
     "rate of an operation of another type": in_batchnorm(rate="fast"),
     "b beyond integers": in_affine(b=2**70),
     "w missing": without(lambda p: p.stages[2]["affine"], "w"),
+    "max_norm of another type": in_affine(max_norm="long"),
+    "max_norm missing": without(lambda p: p.stages[2]["affine"], "max_norm"),
+    "clip_value missing": without(lambda p: p.training, "clip_value"),
+    "clip_norm of another type": in_training(clip_norm=None),
     "rows zero": in_training(rows=0),
     "rows negative": in_training(rows=-5),
     "rows beyond BLAS": in_training(rows=2**31),
@@ -512,6 +518,10 @@ class Decay(fnn.L2):
     pass
 
 
+class Bound(fnn.MaxNorm):
+    pass
+
+
 def error_rate(outputs, targets):
     return float((outputs.argmax(1) != targets).mean())
 
@@ -550,6 +560,14 @@ OBSTACLES = {
     "a layer's regularizer": (
         lambda: (sequential(fnn.Affine(6, regularizer=Decay(1e-3)), fnn.Affine(3)), {}),
         "regularizer Decay has no native form",
+    ),
+    "constraint": (
+        lambda: (plain(), {"constraint": Bound(1.0)}),
+        "constraint Bound has no native form",
+    ),
+    "a layer's constraint": (
+        lambda: (sequential(fnn.Affine(6, constraint=Bound(1.0)), fnn.Affine(3)), {}),
+        "constraint Bound has no native form",
     ),
     "accuracy of yes and no": (
         lambda: (plain(), {"loss": "binary_cross_entropy", "metrics": ["accuracy"]}),

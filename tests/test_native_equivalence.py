@@ -99,7 +99,18 @@ LOSS_SETTINGS = {
     "mean_absolute_error": lambda rng: {},
     "huber": lambda rng: {"delta": float(rng.choice([0.1, 1.0]))},
 }
+# What bounds gradients, small enough to do so: those of a step have a norm of about one.
+CLIPPING = {
+    "none": {},
+    "value": {"clip_value": 0.01},
+    "norm": {"clip_norm": 0.3},
+    "both": {"clip_value": 0.05, "clip_norm": 0.1},
+}
 FREEZING = ["none", "none", "some", "first", "last", "all"]
+
+
+def draw_bound(rng, share):
+    return fnn.MaxNorm(float(rng.choice([0.5, 1.0]))) if rng.random() < share else None
 
 
 def draw_penalty(rng, share):
@@ -126,6 +137,8 @@ class Case:
     optimizer: str
     schedule: str
     penalty: Any
+    constraint: Any
+    clipping: str
     weighted: bool
     validated: bool
     batch_size: int
@@ -202,6 +215,8 @@ class Case:
             rng=self.seed,
             callbacks=[recorder] if record else [],
             verbose=False,
+            constraint=self.constraint,
+            **CLIPPING[self.clipping],
         )
         x, y, weights = self.problem()
         validation = (x[:5], y[:5]) if self.validated else None
@@ -222,7 +237,12 @@ def draw(number):
     for place in range(affines + 1):
         if place:
             units = int(rng.choice(WIDTHS))
-            settings = {"units": units, "regularizer": draw_penalty(rng, 0.2), "init": "xavier"}
+            settings = {
+                "units": units,
+                "init": "xavier",
+                "regularizer": draw_penalty(rng, 0.2),
+                "constraint": draw_bound(rng, 0.1),
+            }
             layers.append(("affine", settings))
         # Nothing, or up to four in any order, alike or not; also before the first affine map and
         # behind the last.
@@ -259,6 +279,8 @@ def draw(number):
         optimizer=list(OPTIMIZERS)[number // 3 % len(OPTIMIZERS)],
         schedule=str(rng.choice(list(RATES))),
         penalty=draw_penalty(rng, 0.5),
+        constraint=draw_bound(rng, 0.2),
+        clipping=str(rng.choice(list(CLIPPING), p=[0.55, 0.15, 0.15, 0.15])),
         weighted=bool(rng.random() < 0.4),
         validated=bool(rng.random() < 0.3),
         batch_size=batch_size,
@@ -362,6 +384,11 @@ def test_the_cases_hold_everything_there_is():
     assert {type(case.penalty) for case in cases} == {type(None), *REGULARIZERS.values()}
     own = {type(s["regularizer"]) for c in cases for k, s in c.layers if k == "affine"}
     assert own == {type(None), *REGULARIZERS.values()}
+    bounds = {type(s["constraint"]) for c in cases for k, s in c.layers if k == "affine"}
+    assert bounds == {type(case.constraint) for case in cases} == {type(None), fnn.MaxNorm}
+    assert {(case.clipping, case.by_columns) for case in cases} == {
+        (clipping, by_columns) for clipping in CLIPPING for by_columns in (False, True)
+    }
     assert {case.schedule for case in cases} == set(RATES)
     assert {case.freezing for case in cases} == set(FREEZING)
     assert {case.rest == 1 for case in cases if case.normalizes} == {True, False}
@@ -387,7 +414,7 @@ def test_small_pieces_are_several(by_columns, monkeypatch):
     cut(monkeypatch, by_columns)
     model = fnn.Sequential([fnn.Affine(150), fnn.Tanh(), fnn.Affine(64)], 33, rng=0)
     assert lowering.sharing(model, rows=20) == {"by_columns": by_columns, "row_pieces": 8}
-    stages = lowering._stages(model, None, rows=20)
+    stages = lowering._stages(model, rows=20)
     assert [len(stage["columns"]) - 1 for stage in stages] == [2, 8, 4]
     assert [len(stage["slices"]) - 1 for stage in stages[1:]] == ([2, 8] if by_columns else [8, 8])
 

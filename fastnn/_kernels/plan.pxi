@@ -182,6 +182,8 @@ cdef struct Stage:
     bint passes                  # and go on to the stage before
     double rate                  # factor on the learning rate
     double l1, l2
+    double max_norm              # of a column of its weights; 0: any
+    double* norms                # (slices, width): squares of the columns, summed over a slice
     Py_ssize_t w, b              # offsets into the parameters
     Py_ssize_t width, stride     # of its output
     int columns                  # pieces of its output's columns
@@ -197,6 +199,14 @@ cdef struct Stage:
 cdef struct Rule:
     int code
     double numbers[4]
+
+
+# What an update needs to know besides its gradient.
+cdef struct Update:
+    double lr
+    uint64_t t                   # counts from 1
+    bint measure                 # not yet: only add up the gradient's squares
+    double factor                # on the gradient; 1 where their norm is not bounded
 
 
 cdef struct Source:
@@ -239,6 +249,9 @@ cdef struct Plan:
     double* moments[2]           # (row pieces, 2, widest), taken in turns
     Py_ssize_t widest
     double* penalties            # (stages, MAX_PIECES)
+    double clip_value, clip_norm  # bounds on gradients; 0: none
+    double* squares              # (stages, 2, MAX_PIECES): of the gradients of slices and of columns
+    bint bounds_weights          # a stage has a max_norm
     double* piece_losses         # one sum for each piece of rows
     int64_t* piece_hits
     Source source

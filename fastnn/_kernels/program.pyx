@@ -20,6 +20,9 @@ two stages are cut instead. In the forward pass a thread computes its columns of
 everything up to the next one is local to columns; in the backward pass it takes the same columns as
 rows of the next stage's weights, and updates those. The threads meet after each stage.
 
+Only where a model asks for it, they meet once more before the updates, since the norm of all
+gradients bounds each of them, and once more behind them, since a column's norm is a sum over slices.
+
 Pieces follow from shapes alone, and sums over them are added in their order: the result is the same
 bits for any number of threads.
 """
@@ -80,7 +83,8 @@ cdef class Program:
     training : dict, optional
         For a program that trains: "rows" (of the largest batch), "by_columns" and "row_pieces" (how
         threads share a step), "grads", "averages" (at most two flat arrays), "rule" (name and
-        numbers), "loss" (likewise).
+        numbers), "loss" (likewise), "clip_value" and "clip_norm" (bounds on
+        gradients; 0 for none).
     """
 
     cdef Plan plan
@@ -161,6 +165,8 @@ cdef class Program:
                 stage.rate = affine["rate"]
                 stage.l1 = affine["l1"]
                 stage.l2 = affine["l2"]
+                stage.max_norm = affine["max_norm"] if stage.trained else 0.0
+                plan.bounds_weights = plan.bounds_weights or stage.max_norm > 0
             stage.reached = described["reached"]
             stage.passes = described["passes"]
             operations = described["operations"]
@@ -222,6 +228,8 @@ cdef class Program:
         if len(numbers) != wanted_numbers:
             raise ValueError(f"loss {loss!r} takes {wanted_numbers} numbers; got {len(numbers)}")
         plan.loss_number = numbers[0] if numbers else 0.0
+        plan.clip_value = training["clip_value"]
+        plan.clip_norm = training["clip_norm"]
         self.held += [training["grads"], *averages]
         return 0
 
@@ -241,6 +249,9 @@ cdef class Program:
             used += block
             stage.gradient = arena + used
             used += block
+            if stage.max_norm > 0:
+                stage.norms = <double*>(arena + used)
+                used += lines(stage.slices * stage.width * 8)
             before = stage.out
             for k in range(stage.operations):
                 op = &stage.operation[k]
@@ -275,6 +286,8 @@ cdef class Program:
         used += lines(plan.row_pieces * 8)
         plan.penalties = <double*>(arena + used)
         used += lines(plan.stages * MAX_PIECES * 8)
+        plan.squares = <double*>(arena + used)
+        used += lines(plan.stages * 2 * MAX_PIECES * 8)
         return used
 
     cdef int _read_from(self, Source* source, object x, double scale) except -1:

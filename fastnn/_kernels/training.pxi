@@ -655,8 +655,48 @@ cdef void penalize(
             l2_gradient_span(w, <real>stage.l2, dw, n)
 
 
+cdef inline double* squares_of(Plan* plan, int number, bint columns, int piece) noexcept nogil:
+    return plan.squares + (2 * number + columns) * MAX_PIECES + piece
+
+
+cdef void use_gradient(
+    Plan* plan, Py_ssize_t at, Py_ssize_t n, Update* update, double rate, double* squares, real zero
+) noexcept nogil:
+    """A gradient that is complete: bound it, and update; or only add its squares to the sum."""
+    cdef real* g = <real*>plan.grads + at
+    if plan.clip_value > 0:  # twice does no more than once
+        clip_by_value_span(g, <real>plan.clip_value, n)
+    if update.measure:
+        squares[0] += sum_squares(g, n)
+        return
+    if update.factor != 1.0:
+        scale_span(g, <real>update.factor, n)
+    update_span(plan, at, n, update.lr * rate, update.t, zero)
+
+
+cdef void update_weights(
+    Plan* plan, int number, int piece, Py_ssize_t first, Py_ssize_t height, Update* update,
+    real zero
+) noexcept nogil:
+    """Rows of a slice; and the squares of the slice's columns, where their norms are bounded."""
+    cdef Stage* stage = &plan.stage[number]
+    cdef Py_ssize_t m = stage.width, i, j
+    cdef Py_ssize_t at = stage.w + first * m
+    cdef const real* w = <const real*>plan.params + at
+    cdef double* norms = stage.norms + piece * m
+    use_gradient(
+        plan, at, height * m, update, stage.rate, squares_of(plan, number, False, piece), zero
+    )
+    if stage.max_norm > 0 and not update.measure:
+        if first == stage.slice[piece]:
+            memset(norms, 0, m * sizeof(double))
+        for i in range(height):
+            for j in range(m):
+                norms[j] += <double>w[i * m + j] * <double>w[i * m + j]
+
+
 cdef void learn_weights(
-    Plan* plan, int number, Py_ssize_t n, int rank, double lr, uint64_t t, real zero
+    Plan* plan, int number, Py_ssize_t n, int rank, Update* update, real zero
 ) noexcept nogil:
     """dw = x.T @ dout, penalty and update, on this thread's slices of the weights' rows."""
     cdef Stage* stage = &plan.stage[number]
@@ -674,6 +714,8 @@ cdef void learn_weights(
         penalty = &plan.penalties[number * MAX_PIECES + piece]
         penalty[0] = 0
         first = stage.slice[piece]
+        if stage.trained:
+            squares_of(plan, number, False, piece)[0] = 0
         while first < stage.slice[piece + 1]:
             height = min(most, stage.slice[piece + 1] - first)
             at = stage.w + first * m
@@ -685,34 +727,148 @@ cdef void learn_weights(
             penalize(plan, stage, at, height * m, &part, zero)
             penalty[0] += part
             if stage.trained:
-                update_span(plan, at, height * m, lr * stage.rate, t, zero)
+                update_weights(plan, number, piece, first, height, update, zero)
             first += height
 
 
-cdef void learn_columns(
-    Plan* plan, int number, Py_ssize_t n, Py_ssize_t first, Py_ssize_t width, double lr,
-    uint64_t t, real zero
+# The parameters that belong to columns: the bias, and those of the operations. Steps that are shared
+# by rows give all columns of a stage to one thread.
+
+
+cdef inline bint own_columns(Plan* plan, int number, int piece, int rank) noexcept nogil:
+    return (piece if plan.by_columns else number) % plan.threads == rank
+
+
+cdef inline Block columns_of(Plan* plan, Stage* stage, int piece, Py_ssize_t n) noexcept nogil:
+    """A piece of the columns, with all rows."""
+    if plan.by_columns:
+        return block_of(plan, stage, piece, n)
+    return Block(0, n, 0, stage.width, stage.width)
+
+
+cdef inline int column_pieces(Plan* plan, Stage* stage) noexcept nogil:
+    return stage.columns if plan.by_columns else 1
+
+
+cdef void update_columns(
+    Plan* plan, int number, int piece, Block* block, Update* update, real zero
 ) noexcept nogil:
-    """The parameters that belong to columns: the bias, and BatchNorm's gamma and beta."""
     cdef Stage* stage = &plan.stage[number]
     cdef Operation* op
-    cdef const real* dout = <real*>stage.gradient
-    cdef real* db = <real*>plan.grads + stage.b
-    cdef double sums[TILE]
-    cdef Py_ssize_t tile, j
-    cdef int k, i
+    cdef double* squares = squares_of(plan, number, True, piece)
+    cdef int k
     for k in range(stage.operations):
         op = &stage.operation[k]
         if op.code == OP_BATCHNORM:
-            update_span(plan, op.gamma + first, width, lr * op.rate, t, zero)
-            update_span(plan, op.beta + first, width, lr * op.rate, t, zero)
+            use_gradient(
+                plan, op.gamma + block.first, block.width, update, op.rate, squares, zero
+            )
+            use_gradient(plan, op.beta + block.first, block.width, update, op.rate, squares, zero)
     if stage.affine and stage.trained:
-        for tile in range(tiles(width)):
-            j = first + tile * TILE
-            tile_sums(dout + j, n, stage.stride, tile_width(tile, width), sums)
-            for i in range(tile_width(tile, width)):
-                db[j + i] = <real>sums[i]
-        update_span(plan, stage.b + first, width, lr * stage.rate, t, zero)
+        use_gradient(plan, stage.b + block.first, block.width, update, stage.rate, squares, zero)
+
+
+cdef void learn_columns(
+    Plan* plan, int number, Py_ssize_t n, int rank, Update* update, real zero
+) noexcept nogil:
+    """The rest of the gradients of this thread's columns, and the updates."""
+    cdef Stage* stage = &plan.stage[number]
+    cdef const real* dout = <real*>stage.gradient
+    cdef real* db = <real*>plan.grads + stage.b
+    cdef double sums[TILE]
+    cdef Block block
+    cdef Py_ssize_t tile, j
+    cdef int piece, i
+    for piece in range(column_pieces(plan, stage)):
+        if not own_columns(plan, number, piece, rank):
+            continue
+        block = columns_of(plan, stage, piece, n)
+        if stage.affine and stage.trained:
+            for tile in range(tiles(block.width)):
+                j = block.first + tile * TILE
+                tile_sums(dout + j, n, stage.stride, tile_width(tile, block.width), sums)
+                for i in range(tile_width(tile, block.width)):
+                    db[j + i] = <real>sums[i]
+        squares_of(plan, number, True, piece)[0] = 0
+        update_columns(plan, number, piece, &block, update, zero)
+
+
+cdef double gradient_norm(Plan* plan) noexcept nogil:
+    """Of all that are used, from the sums of their squares, in one order."""
+    cdef double total = 0
+    cdef int k
+    for k in range(plan.stages * 2 * MAX_PIECES):
+        total += plan.squares[k]
+    return sqrt(total)
+
+
+cdef void update_clipped(
+    Plan* plan, Py_ssize_t n, int rank, Update* update, real zero
+) noexcept nogil:
+    """The updates that had to wait for the norm of all gradients."""
+    cdef Stage* stage
+    cdef Block block
+    cdef int number, piece
+    update.measure = False
+    update.factor = clip_factor(gradient_norm(plan), plan.clip_norm)
+    for number in range(plan.stages):
+        stage = &plan.stage[number]
+        for piece in range(stage.slices):
+            if stage.trained and piece % plan.threads == rank:
+                update_weights(
+                    plan, number, piece, stage.slice[piece],
+                    stage.slice[piece + 1] - stage.slice[piece], update, zero
+                )
+        for piece in range(column_pieces(plan, stage)):
+            if stage.reached and own_columns(plan, number, piece, rank):
+                block = columns_of(plan, stage, piece, n)
+                update_columns(plan, number, piece, &block, update, zero)
+
+
+cdef void bound_weights(Plan* plan, int rank, real zero) noexcept nogil:
+    """Scale down the columns that have become too long, on this thread's slices."""
+    cdef Stage* stage
+    cdef real* w
+    cdef real scale[TILE]
+    cdef double squares, norm
+    cdef Py_ssize_t m, tile, first, i
+    cdef int number, piece, other, j, width
+    for number in range(plan.stages):
+        stage = &plan.stage[number]
+        m = stage.width
+        if not stage.max_norm > 0:
+            continue
+        for piece in range(stage.slices):
+            if piece % plan.threads != rank:
+                continue
+            for tile in range(tiles(m)):
+                first = tile * TILE
+                width = tile_width(tile, m)
+                for j in range(width):
+                    squares = 0
+                    for other in range(stage.slices):
+                        squares += stage.norms[other * m + first + j]
+                    norm = sqrt(squares)
+                    # NaN is on no side of the limit, and stays.
+                    scale[j] = <real>(
+                        stage.max_norm / (stage.max_norm if norm <= stage.max_norm else norm)
+                    )
+                w = <real*>plan.params + stage.w + first
+                for i in range(stage.slice[piece], stage.slice[piece + 1]):
+                    for j in range(width):
+                        w[i * m + j] *= scale[j]
+
+
+cdef void finish_updates(
+    Plan* plan, Py_ssize_t n, int rank, Update* update, real zero
+) noexcept nogil:
+    """What must wait for all gradients, and for all rows of the weights; mostly nothing."""
+    if plan.clip_norm > 0:
+        fastnn_wait(&plan.barrier, plan.threads)
+        update_clipped(plan, n, rank, update, zero)
+    if plan.bounds_weights:
+        fastnn_wait(&plan.barrier, plan.threads)
+        bound_weights(plan, rank, zero)
 
 
 # --------------------------------------------------------------------------------------------------
@@ -740,8 +896,8 @@ cdef inline void decide(Plan* plan, Py_ssize_t batch) noexcept nogil:
 
 
 cdef void step_by_rows(
-    Plan* plan, Py_ssize_t batch, Py_ssize_t start, Py_ssize_t n, int rank, double lr,
-    uint64_t step, uint64_t t, real zero
+    Plan* plan, Py_ssize_t batch, Py_ssize_t start, Py_ssize_t n, int rank, uint64_t step,
+    Update* update, real zero
 ) noexcept nogil:
     cdef int number, turn = 0, last = plan.stages - 1, parts = 3 * plan.stages
     cdef Py_ssize_t next_n = 0
@@ -761,11 +917,11 @@ cdef void step_by_rows(
     fastnn_wait(&plan.barrier, plan.threads)
     for number in range(last, -1, -1):
         if number:
-            learn_weights(plan, number, n, rank, lr, t, zero)
-        # To every thread its share of the stages.
-        if plan.stage[number].reached and number % plan.threads == rank:
-            learn_columns(plan, number, n, 0, plan.stage[number].width, lr, t, zero)
+            learn_weights(plan, number, n, rank, update, zero)
+        if plan.stage[number].reached:
+            learn_columns(plan, number, n, rank, update, zero)
         look_ahead(plan, start + n, next_n, rank, 2 * plan.stages + number, parts)
+    finish_updates(plan, n, rank, update, zero)
     if rank == 0:
         settle_loss(plan, batch, n)
         decide(plan, batch)
@@ -773,11 +929,11 @@ cdef void step_by_rows(
 
 
 cdef void step_by_columns(
-    Plan* plan, Py_ssize_t batch, Py_ssize_t start, Py_ssize_t n, int rank, double lr,
-    uint64_t step, uint64_t t, real zero
+    Plan* plan, Py_ssize_t batch, Py_ssize_t start, Py_ssize_t n, int rank, uint64_t step,
+    Update* update, real zero
 ) noexcept nogil:
     cdef Stage* stage
-    cdef int number, piece, turn = 0, last = plan.stages - 1
+    cdef int number, turn = 0, last = plan.stages - 1
     gather(plan, start, n, rank, zero)
     fastnn_wait(&plan.barrier, plan.threads)
     for number in range(plan.stages):
@@ -793,20 +949,15 @@ cdef void step_by_columns(
         if stage.reached:
             # The columns whose gradient this thread has just computed.
             backward_operations(plan, number, n, rank, &turn, zero)
-            for piece in range(stage.columns):
-                if piece % plan.threads != rank:
-                    continue
-                learn_columns(
-                    plan, number, n, stage.column[piece],
-                    stage.column[piece + 1] - stage.column[piece], lr, t, zero
-                )
+            learn_columns(plan, number, n, rank, update, zero)
         if number == 0:
             break
         fastnn_wait(&plan.barrier, plan.threads)
         if stage.passes:
             input_gradient(plan, number, n, rank, zero)
         # The slices are the columns of the stage before: nobody else reads these weights.
-        learn_weights(plan, number, n, rank, lr, t, zero)
+        learn_weights(plan, number, n, rank, update, zero)
+    finish_updates(plan, n, rank, update, zero)
     if rank == 0:
         decide(plan, batch)
     fastnn_wait(&plan.barrier, plan.threads)
@@ -816,14 +967,16 @@ cdef void train_steps(Plan* plan, int rank, real zero) noexcept nogil:
     """One thread's share of the steps from ``first`` on, until ``last`` or the deadline."""
     cdef Py_ssize_t batch = plan.first, start, n
     cdef uint64_t step = plan.model_step, t = plan.update_step
+    cdef Update update
     while True:
         start = plan.batch_bounds[batch]
         n = plan.batch_bounds[batch + 1] - start
         t += 1
+        update = Update(plan.rates[batch], t, plan.clip_norm > 0, 1.0)
         if plan.by_columns:
-            step_by_columns(plan, batch, start, n, rank, plan.rates[batch], step, t, zero)
+            step_by_columns(plan, batch, start, n, rank, step, &update, zero)
         else:
-            step_by_rows(plan, batch, start, n, rank, plan.rates[batch], step, t, zero)
+            step_by_rows(plan, batch, start, n, rank, step, &update, zero)
         if rank == 0:
             settle_penalty(plan, batch)
         if plan.stop:
