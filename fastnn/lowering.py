@@ -1,7 +1,7 @@
 """How a model is written down for the native program.
 
-A program knows *stages*: an affine map and the operations on its output up to the next affine map;
-the first stage is the input, with no affine map. The tables below say what each layer, loss,
+A program knows *stages*: an affine map, or a maxout, and the operations on its output, which leave
+its width as it is; the first stage is the input. The tables below say what each layer, loss,
 optimizer and regularizer becomes; a class that is not in them, a user's own among them, runs on
 the eager engine, and `obstacle` says so.
 """
@@ -24,6 +24,8 @@ from fastnn.layers import (
     Layer,
     LeakyReLU,
     MaskingNoise,
+    Maxout,
+    PReLU,
     ReLU,
     Sigmoid,
     SiLU,
@@ -82,6 +84,12 @@ OPERATIONS: dict[type[Layer], Callable[[Any, Offsets], Operation | None]] = {
     LeakyReLU: lambda layer, at: {"code": "leaky_relu", "a": layer.slope},
     Sigmoid: lambda layer, at: {"code": "sigmoid"},
     Tanh: lambda layer, at: {"code": "tanh"},
+    PReLU: lambda layer, at: {
+        "code": "prelu",
+        "slope": at("slope"),
+        "trained": layer.trainable,
+        "rate": layer.lr_scale,
+    },
     ELU: lambda layer, at: {"code": "elu", "a": layer.alpha},
     Softplus: lambda layer, at: {"code": "softplus"},
     GELU: lambda layer, at: {"code": "gelu"},
@@ -91,6 +99,8 @@ OPERATIONS: dict[type[Layer], Callable[[Any, Offsets], Operation | None]] = {
     GaussianNoise: _gaussian_noise,
     Softmax: lambda layer, at: {"code": "softmax"},
 }
+
+NATIVE_LAYERS: set[type[Layer]] = {Affine, Maxout, *OPERATIONS}
 
 # regularizer -> strengths of the L1 and the L2 penalty
 PENALTIES: dict[type[Regularizer], Callable[[Any], tuple[float, float]]] = {
@@ -127,7 +137,7 @@ def obstacle(model: "Sequential") -> str | None:
     if model.backend.program is None:
         return f"backend {model.backend.name!r} has no native program"
     for layer in model.layers:
-        if type(layer) is not Affine and type(layer) not in OPERATIONS:
+        if type(layer) not in NATIVE_LAYERS:
             return f"layer {layer.name} ({type(layer).__name__}) has no native form"
     if not any(isinstance(layer, Affine) for layer in model.layers):
         return "a model without an Affine layer has no native form"
@@ -253,7 +263,7 @@ def sharing(model: "Sequential", rows: int) -> dict[str, Any]:
         and 3 * rows * sum(weights) >= PIECE_WORK * pieces
     ):
         pieces *= 2
-    whole_rows = any(isinstance(layer, Softmax) for layer in model.layers)
+    whole_rows = any(isinstance(layer, (Softmax, Maxout)) for layer in model.layers)
     by_columns = not whole_rows and max(weights) * model.dtype.itemsize > SHARED_WEIGHTS
     return {"by_columns": by_columns, "row_pieces": pieces}
 
@@ -271,6 +281,9 @@ def _stages(
         if isinstance(layer, Affine):
             stages.append(_stage(layer.n_out, _affine(model, layer, regularizer, constraint)))
             stages[-1]["passes"] = stages[-2]["reached"]
+        elif isinstance(layer, Maxout):
+            stages.append(_stage(layer.n_out, None, int(layer.pieces)))
+            stages[-1]["passes"] = stages[-2]["reached"]
         else:
             operation = OPERATIONS[type(layer)](layer, _offsets(model, layer))
             if operation is not None:
@@ -280,9 +293,10 @@ def _stages(
     return stages
 
 
-def _stage(width: int, affine: dict[str, Any] | None) -> dict[str, Any]:
+def _stage(width: int, affine: dict[str, Any] | None, maxout: int = 0) -> dict[str, Any]:
     return {
         "affine": affine,
+        "maxout": maxout,
         "width": width,
         "operations": [],
         "reached": False,  # do gradients come to its operations?

@@ -7,9 +7,7 @@ from fastnn import lowering
 from fastnn.layers import LAYERS
 
 # The kinds of layers that the native program knows.
-NATIVE_LAYERS = {
-    kind for kind, cls in LAYERS.items() if cls is fnn.Affine or cls in lowering.OPERATIONS
-}
+NATIVE_LAYERS = {kind for kind, cls in LAYERS.items() if cls in lowering.NATIVE_LAYERS}
 
 
 def blobs(n=300, features=8, classes=3, seed=0):
@@ -30,6 +28,7 @@ def every_layer(backend=None, dtype="float64", rng=0):
         fnn.Affine(6, init="lecun_uniform", regularizer=fnn.L1(1e-3)),
         fnn.BatchNorm(),
         fnn.ELU(0.7),
+        fnn.Maxout(2),
         fnn.Softmax(),
         fnn.Affine(6, init=0.5),
         fnn.GaussianNoise(0.3),
@@ -40,6 +39,7 @@ def every_layer(backend=None, dtype="float64", rng=0):
         fnn.Affine(5, init=fnn.Uniform(0.9)),
         fnn.ReLU(),
         fnn.MaskingNoise(0.2),
+        fnn.PReLU(0.3),
         fnn.Softplus(),
         fnn.GELU(),
         fnn.SiLU(),

@@ -80,6 +80,20 @@ class Parts:
         for before, stage in itertools.pairwise(self.stages):
             stage["slices"] = before["columns"]
 
+    def add_prelu(self):
+        """Its slopes are whatever parameters come first."""
+        operation = {"code": "prelu", "slope": 0, "trained": True, "rate": 1.0}
+        self.stages[1]["operations"].append(operation)
+        return operation
+
+    def add_maxout(self):
+        """Of two pieces; the last stage takes what is left."""
+        maxout = {"affine": None, "maxout": 2, "width": 10, "stride": 16, "operations": []}
+        maxout |= {"columns": [0, 10], "slices": [0, 20], "reached": True, "passes": True}
+        self.stages.insert(2, maxout)
+        self.stages[3]["slices"] = [0, 10]
+        return maxout
+
     def program(self):
         make = self.model.backend.program.Program
         return make(self.dtype, self.stages, self.params, self.state, self.seed, self.training)
@@ -137,6 +151,10 @@ def in_affine(**entries):
 
 def in_batchnorm(**entries):
     return described(lambda parts: parts.stages[1]["operations"][0].update(entries))
+
+
+def in_prelu(**entries):
+    return described(lambda parts: parts.add_prelu().update(entries))
 
 
 def in_training(**entries):
@@ -279,6 +297,23 @@ BAD = {
     "stages a tuple": spoiled(stages=lambda p: tuple(p.stages)),
     "stages without affine": spoiled(stages=lambda p: p.stages[:1]),
     "first stage affine": spoiled(stages=lambda p: p.stages[1:]),
+    "an affine map and a maxout": in_stage(1, maxout=1),
+    "maxout missing": without(lambda p: p.stages[1], "maxout"),
+    "maxout of the input": in_stage(0, maxout=2),
+    "maxout negative": in_stage(2, maxout=-2, affine=None, width=-10),
+    "maxout of more than there is": in_stage(2, maxout=10, affine=None),
+    "maxout of less than there is": in_stage(2, maxout=6, affine=None),
+    "maxout beyond a byte": described(
+        lambda p: (
+            p.stages[1].update(width=257, stride=272, columns=[0, 257], operations=[]),
+            p.stages[2].update(maxout=257, affine=None, width=1, stride=1, columns=[0, 1]),
+        )
+    ),
+    "maxout by columns": described(lambda p: (p.add_maxout(), p.by_columns())),
+    "slope beyond the parameters": in_prelu(slope=10**6),
+    "slope negative": in_prelu(slope=-1),
+    "slope missing": described(lambda p: p.add_prelu().pop("slope")),
+    "trained missing": described(lambda p: p.add_prelu().pop("trained")),
     "second stage not affine": in_stage(1, affine=None),
     "stage without width": without(lambda p: p.stages[1], "width"),
     "width of another type": in_stage(1, width="20"),
@@ -464,12 +499,12 @@ def test_a_program_refuses(name, outcomes):
     assert outcomes[name] in REFUSALS
 
 
-@pytest.mark.parametrize("by_columns", [False, True])
+@pytest.mark.parametrize("change", [None, "by_columns", "add_prelu", "add_maxout"])
 @pytest.mark.parametrize("loss", ["softmax_cross_entropy", "mean_squared_error"])
-def test_the_parts_are_correct_until_they_are_spoiled(loss, by_columns):
+def test_the_parts_are_correct_until_they_are_spoiled(loss, change):
     parts = Parts(loss)
-    if by_columns:
-        parts.by_columns()
+    if change:
+        getattr(parts, change)()
     assert parts.whole() == 4
     assert np.isfinite(parts.losses).all()
     assert (parts.losses != 0).all()

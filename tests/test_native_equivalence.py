@@ -16,6 +16,7 @@ of the kink of its ReLU may fall on either side: that is a change of one sample'
 unit, which the norm over an array of parameters, here the measure, bears.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,7 +48,7 @@ BATCH_SIZES = [1, 2, 3, 8, 16, 17, 32, 50]
 RATIOS = [0.0, 0.1, 0.25, 0.5]
 
 # What has a native form: others train on the eager engine only.
-LAYERS = {k: c for k, c in ALL_LAYERS.items() if c in {fnn.Affine, *lowering.OPERATIONS}}
+LAYERS = {k: c for k, c in ALL_LAYERS.items() if c in lowering.NATIVE_LAYERS}
 LOSSES = {k: c for k, c in ALL_LOSSES.items() if c in lowering.LOSSES}
 
 # kind -> how its settings are drawn; the tests fail for a kind that is missing here
@@ -59,6 +60,8 @@ LAYER_SETTINGS = {
     "sigmoid": lambda rng: {},
     "tanh": lambda rng: {},
     "elu": lambda rng: {"alpha": float(rng.choice([0.5, 1.0]))},
+    "prelu": lambda rng: {"init": 0.25},
+    "maxout": lambda rng: {"pieces": int(rng.choice([1, 2, 3, 4]))},  # fitted to the width
     "softplus": lambda rng: {},
     "gelu": lambda rng: {},
     "silu": lambda rng: {},
@@ -127,6 +130,7 @@ class Case:
     seed: int
     dtype: str
     n_in: int
+    n_out: int
     layers: list[tuple[str, dict[str, Any]]]
     frozen: list[int]
     freezing: str
@@ -146,10 +150,6 @@ class Case:
     rest: int
     small_pieces: bool
     by_columns: bool
-
-    @property
-    def n_out(self):
-        return [settings["units"] for kind, settings in self.layers if kind == "affine"][-1]
 
     @property
     def rows(self):
@@ -175,6 +175,8 @@ class Case:
             # Values at which every part of a formula counts: a bias that is not zero, and so on.
             if name.endswith(("b", "beta", "running_mean")):
                 view[:] = 0.1 * rng.standard_normal(view.shape)
+            elif name.endswith("slope"):
+                view[:] = rng.uniform(-0.2, 0.5, view.shape)
             elif name.endswith(("gamma", "running_var")):
                 view[:] = rng.uniform(0.5, 1.5, view.shape)
         return model
@@ -233,12 +235,13 @@ def draw(number):
     rng = np.random.default_rng([number, 7])
     affines = int(rng.integers(1, 6))
     others = list(LAYER_SETTINGS)
+    width = n_in = int(rng.choice(WIDTHS))
     layers: list[tuple[str, dict[str, Any]]] = []
     for place in range(affines + 1):
         if place:
-            units = int(rng.choice(WIDTHS))
+            width = int(rng.choice(WIDTHS))
             settings = {
-                "units": units,
+                "units": width,
                 "init": "xavier",
                 "regularizer": draw_penalty(rng, 0.2),
                 "constraint": draw_bound(rng, 0.1),
@@ -250,11 +253,15 @@ def draw(number):
         if place in (0, affines):
             amount = int(rng.choice([0, amount]))
         for kind in rng.choice(others, amount):
-            layers.append((str(kind), LAYER_SETTINGS[kind](rng)))
+            settings = LAYER_SETTINGS[kind](rng)
+            if kind == "maxout":
+                settings["pieces"] = math.gcd(width, settings["pieces"])
+                width //= settings["pieces"]
+            layers.append((str(kind), settings))
     loss = list(LOSSES)[number % len(LOSSES)]
     if loss == "cross_entropy":
         layers.append(("softmax", {}))
-    owners = [i for i, (kind, _) in enumerate(layers) if kind in ("affine", "batchnorm")]
+    owners = [i for i, (kind, _) in enumerate(layers) if kind in ("affine", "batchnorm", "prelu")]
     freezing = str(rng.choice(FREEZING))
     frozen = {
         "none": [],
@@ -268,7 +275,8 @@ def draw(number):
     case = Case(
         seed=number,
         dtype=str(rng.choice(["float32", "float64"])),
-        n_in=int(rng.choice(WIDTHS)),
+        n_in=n_in,
+        n_out=width,
         layers=layers,
         frozen=frozen,
         freezing=freezing,

@@ -23,11 +23,12 @@ cdef void infer_rows(Reading* reading, Py_ssize_t start, Py_ssize_t n, real zero
     cdef Stage* stage
     cdef Operation* op
     cdef Block block
+    cdef uint8_t winners[TILE]
     cdef Py_ssize_t i, tile, j, width = source.features
     cdef int number, k, turn = 0, left = plan.stages
     for number in range(plan.stages):
         left += visible_operations(&plan.stage[number])
-    left -= 1  # the input has no affine map
+    left -= 1  # the input is there already
     if source.type_num == plan.type_num and source.row_bytes == width * <Py_ssize_t>sizeof(real):
         x = <const real*>(source.rows + start * source.row_bytes)
     else:
@@ -38,14 +39,23 @@ cdef void infer_rows(Reading* reading, Py_ssize_t start, Py_ssize_t n, real zero
         turn = 1
     for number in range(plan.stages):
         stage = &plan.stage[number]
-        if stage.affine:
+        if number:
             left -= 1
             out = <real*>(scratch + turn * reading.buffer_bytes) if left else result
-            block = Block(0, n, 0, stage.width, stage.width)
-            affine_block(
-                x, width, params + stage.w, params + stage.b, out, stage.width, &block, width,
-                stage.width
-            )
+            if stage.maxout:
+                for i in range(n):
+                    for tile in range(tiles(stage.width)):
+                        j = tile * TILE
+                        maxout_forward_span(
+                            x + i * width + j, stage.maxout, stage.width, winners,
+                            out + i * stage.width + j, tile_width(tile, stage.width)
+                        )
+            else:
+                block = Block(0, n, 0, stage.width, stage.width, 0)
+                affine_block(
+                    x, width, params + stage.w, params + stage.b, out, stage.width, &block, width,
+                    stage.width
+                )
             x = out
             width = stage.width
             turn = 1 - turn
@@ -63,6 +73,9 @@ cdef void infer_rows(Reading* reading, Py_ssize_t start, Py_ssize_t n, real zero
                         state + op.running_mean + j, state + op.running_var + j, op.b, out + j, n,
                         width, tile_width(tile, width)
                     )
+            elif op.code == OP_PRELU:
+                for i in range(n):
+                    prelu_forward_span(x + i * width, params + op.gamma, out + i * width, width)
             elif op.code == OP_SOFTMAX:
                 softmax_rows(x, out, n, width)
             else:

@@ -75,8 +75,9 @@ cdef enum:
     MAX_THREADS = 64
     PREDICT_ROWS = 128
     GRADIENT_BYTES = 1 << 19
+    MOST_WINNERS = 256           # a maxout's winner is kept in a byte
 
-# What a stage's affine map is followed by. The numbers are the program's own; lowering uses the names.
+# What a stage's affine map, or maxout, is followed by. The numbers are the program's own; lowering uses the names.
 cdef enum:
     OP_BATCHNORM
     OP_BATCHNORM_FROZEN
@@ -91,6 +92,7 @@ cdef enum:
     OP_DROPOUT
     OP_GAUSSIAN_NOISE
     OP_SOFTMAX
+    OP_PRELU
 
 cdef enum:
     LOSS_CLASSES
@@ -128,6 +130,7 @@ OPERATIONS = {
     "dropout": OP_DROPOUT,
     "gaussian_noise": OP_GAUSSIAN_NOISE,
     "softmax": OP_SOFTMAX,
+    "prelu": OP_PRELU,
 }
 # name -> code, numbers
 LOSSES = {
@@ -142,7 +145,7 @@ LOSSES = {
     "huber": (LOSS_HUBER, 1),
 }
 # What the way back needs, so that nothing may be written over it: operations' inputs, and outputs.
-WANT_INPUT = {OP_BATCHNORM, OP_BATCHNORM_FROZEN, OP_LEAKY_RELU, OP_GELU, OP_SILU}
+WANT_INPUT = {OP_BATCHNORM, OP_BATCHNORM_FROZEN, OP_LEAKY_RELU, OP_GELU, OP_SILU, OP_PRELU}
 WANT_OUTPUT = {OP_RELU, OP_SIGMOID, OP_TANH, OP_ELU, OP_SOFTPLUS, OP_SOFTMAX}
 # What needs a row from its first column to its last: not for steps that are shared by columns.
 WANT_ROWS = {OP_SOFTMAX}
@@ -166,17 +169,20 @@ cdef struct Operation:
     double b                     # eps, or the scale of what dropout keeps
     uint64_t layer               # dropout and noise: the layer's index
     double rate                  # factor on the learning rate
-    Py_ssize_t gamma, beta       # offsets into the parameters
+    bint trained                 # prelu: its slopes are
+    Py_ssize_t gamma, beta       # offsets into the parameters; gamma: also prelu's slopes
     Py_ssize_t running_mean, running_var  # offsets into the state
     bint in_place                # its output takes the place of its input
     void* out                    # (N, stride)
     void* mean                   # batchnorm: (row pieces, stride), a copy for each
     void* inv_std                # the same
+    void* slopes                 # prelu: the slopes' gradients, in the same shape
     uint8_t* mask                # dropout: (N, stride)
 
 
 cdef struct Stage:
     bint affine
+    int maxout                   # or the largest of so many pieces of the stage before; else 0
     bint trained                 # the affine map's parameters are
     bint reached                 # gradients come to its operations
     bint passes                  # and go on to the stage before
@@ -194,6 +200,7 @@ cdef struct Stage:
     Operation* operation
     void* out                    # affine output, (N, stride)
     void* gradient               # of its output and, after the way back, of the affine output
+    uint8_t* winners             # maxout: (N, stride)
 
 
 cdef struct Rule:
@@ -225,6 +232,7 @@ cdef struct Block:
     Py_ssize_t row, rows         # of a batch
     Py_ssize_t first, width      # columns of a stage's output
     Py_ssize_t span              # elements of a row that elementwise loops run over
+    int part                     # whose sums over rows are its own
 
 
 cdef struct Plan:
@@ -233,7 +241,7 @@ cdef struct Plan:
     bint by_columns              # how a batch is shared among threads; see program.pyx
     int row_pieces
     int stages
-    Stage* stage                 # stage[0] is the input: no affine map
+    Stage* stage                 # stage[0] is the input: no affine map, no maxout
     void* params
     void* grads
     void* state

@@ -2,10 +2,10 @@
 # cython: initializedcheck=False, embedsignature=False
 """The native program: whole training steps, one after another, in one call without the GIL.
 
-A program executes what `fastnn.lowering` wrote down of a model: *stages*, each an affine map (or
-none) followed by the *operations* on its output, up to the next affine map. It runs on the model's
-own flat parameters, gradients and state, and in buffers it takes once. The loops are those of
-loops.pxd, which the Cython kernels run too.
+A program executes what `fastnn.lowering` wrote down of a model: *stages*, each an affine map or a
+maxout (the first is the input) followed by the *operations* on its output, which leave its width as
+it is. It runs on the model's own flat parameters, gradients and state, and in buffers it takes once.
+The loops are those of loops.pxd, which the Cython kernels run too.
 
 How a step is shared among threads
 ----------------------------------
@@ -147,18 +147,27 @@ cdef class Program:
                     f"got width {stage.width}, stride {stage.stride}"
                 )
             stage.columns = pieces(stage.column, described["columns"], stage.width)
-            if number:
+            plan.widest = max(plan.widest, stage.stride)
+            affine = described["affine"]
+            stage.affine = affine is not None
+            stage.maxout = described["maxout"]
+            if stage.affine + (stage.maxout != 0) != (number > 0):
+                raise ValueError("every stage but the first has either an affine map or a maxout")
+            if stage.maxout and (
+                not 1 <= stage.maxout <= MOST_WINNERS
+                or stage.maxout * stage.width != plan.stage[number - 1].width
+                or plan.by_columns
+            ):
+                raise ValueError(
+                    f"a maxout takes whole rows, 1 to {MOST_WINNERS} times as wide as it; got "
+                    f"{stage.maxout} pieces of {stage.width}"
+                )
+            if stage.affine:
                 stage.slices = pieces(
                     stage.slice, described["slices"], plan.stage[number - 1].width
                 )
                 if plan.by_columns and described["slices"] != stages[number - 1]["columns"]:
                     raise ValueError("slices must be the columns of the stage before")
-            plan.widest = max(plan.widest, stage.stride)
-            affine = described["affine"]
-            stage.affine = affine is not None
-            if stage.affine != (number > 0):
-                raise ValueError("every stage but the first has an affine map")
-            if stage.affine:
                 stage.w = within(affine["w"], plan.stage[number - 1].width * stage.width, params)
                 stage.b = within(affine["b"], stage.width, params)
                 stage.trained = affine["trained"]
@@ -189,6 +198,9 @@ cdef class Program:
                     op.beta = within(operation["beta"], stage.width, params)
                     op.running_mean = within(operation["running_mean"], stage.width, state)
                     op.running_var = within(operation["running_var"], stage.width, state)
+                if op.code == OP_PRELU:
+                    op.trained = operation["trained"]
+                    op.gamma = within(operation["slope"], stage.width, params)
                 # What dropout makes of a ReLU's zeros is zero.
                 op.in_place = op.code not in WANT_INPUT and (
                     kept < 0 or (kept == OP_RELU and op.code == OP_DROPOUT)
@@ -208,7 +220,7 @@ cdef class Program:
         plan.row_pieces = training["row_pieces"]
         if not 1 <= plan.row_pieces <= MAX_PIECES:
             raise ValueError(f"row_pieces must lie in 1..{MAX_PIECES}; got {plan.row_pieces}")
-        if plan.stages < 2:
+        if not any([plan.stage[k].affine for k in range(plan.stages)]):
             raise ValueError("a program that trains has an affine map")
         plan.grads = flat_memory(training["grads"], "grads", plan.type_num, params)
         averages = training["averages"]
@@ -252,6 +264,9 @@ cdef class Program:
             if stage.max_norm > 0:
                 stage.norms = <double*>(arena + used)
                 used += lines(stage.slices * stage.width * 8)
+            if stage.maxout:
+                stage.winners = <uint8_t*>(arena + used)
+                used += lines(n * stage.stride)
             before = stage.out
             for k in range(stage.operations):
                 op = &stage.operation[k]
@@ -265,6 +280,9 @@ cdef class Program:
                     op.mean = arena + used
                     op.inv_std = arena + used + scales
                     used += 2 * scales
+                if op.code == OP_PRELU:
+                    op.slopes = arena + used
+                    used += lines(plan.row_pieces * stage.stride * self.itemsize)
                 if op.code == OP_DROPOUT:
                     op.mask = <uint8_t*>(arena + used)
                     used += lines(n * stage.stride)

@@ -96,11 +96,13 @@ cdef inline Block block_of(Plan* plan, Stage* stage, int piece, Py_ssize_t n) no
         block.first = stage.column[piece]
         block.width = stage.column[piece + 1] - block.first
         block.span = block.width
+        block.part = 0
     else:
         block.row = piece_row(plan, piece, n)
         block.rows = piece_row(plan, piece + 1, n) - block.row
         block.first = 0
         block.width = stage.width
+        block.part = piece
         # Up to the next row: whole vectors, and no end of a row to care for. Nothing reads what
         # comes out between the rows.
         block.span = stage.stride
@@ -151,21 +153,34 @@ cdef inline void affine_block(
         multiply(block.rows, k, block.width, x, x_stride, w, m, <real>1, out, stride)
 
 
+cdef inline void maxout_block(
+    const real* x, Py_ssize_t x_stride, Stage* stage, Block* block, real zero
+) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(block.row, block.row + block.rows):
+        maxout_forward_span(
+            x + i * x_stride, stage.maxout, stage.width, stage.winners + i * stage.stride,
+            <real*>stage.out + i * stage.stride, stage.width
+        )
+
+
 cdef void forward_stage(
     Plan* plan, int number, Py_ssize_t n, int rank, uint64_t step, int* turn, real zero
 ) noexcept nogil:
-    """The affine map and the operations, on this thread's blocks."""
+    """The affine map, or maxout, and the operations, on this thread's blocks."""
     cdef Stage* stage = &plan.stage[number]
     cdef Stage* before = &plan.stage[number - 1] if number else stage
     cdef Block block
     cdef real* x = <real*>stage.out
     cdef int piece, k
-    if stage.affine:
+    if number:
         for piece in range(blocks(plan, stage)):
             if piece % plan.threads != rank:
                 continue
             block = block_of(plan, stage, piece, n)
-            if block.rows:
+            if stage.maxout:
+                maxout_block(stage_output(before, zero), before.stride, stage, &block, zero)
+            elif block.rows:
                 affine_block(
                     stage_output(before, zero), before.stride, <real*>plan.params + stage.w,
                     <real*>plan.params + stage.b, x, stage.stride, &block, before.width,
@@ -201,7 +216,7 @@ cdef void batchnorm(
         if piece % plan.threads != rank:
             continue
         block = block_of(plan, stage, piece, n)
-        part = moments_of(plan, turn, 0 if plan.by_columns else piece)
+        part = moments_of(plan, turn, block.part)
         for tile in range(tiles(block.width)):
             j = block.first + tile * TILE
             column_moments(
@@ -213,7 +228,7 @@ cdef void batchnorm(
         if piece % plan.threads != rank:
             continue
         block = block_of(plan, stage, piece, n)
-        at = 0 if plan.by_columns else piece * stride
+        at = block.part * stride
         for tile in range(tiles(block.width)):
             j = block.first + tile * TILE
             width = tile_width(tile, block.width)
@@ -282,6 +297,11 @@ cdef inline void operate(
             gaussian_noise_span(
                 out + i * stride, <real>op.a, key,
                 (block.row + i) * stage.width + block.first, out + i * stride, block.width
+            )
+    elif op.code == OP_PRELU:
+        for i in range(block.rows):
+            prelu_forward_span(
+                out + i * stride, params + op.gamma + block.first, out + i * stride, block.width
             )
     elif op.code == OP_SOFTMAX:
         if stride == stage.width:
@@ -515,8 +535,8 @@ cdef void batchnorm_backward(
         if piece % plan.threads != rank:
             continue
         block = block_of(plan, stage, piece, n)
-        part = moments_of(plan, turn, 0 if plan.by_columns else piece)
-        at = 0 if plan.by_columns else piece * stride
+        part = moments_of(plan, turn, block.part)
+        at = block.part * stride
         for tile in range(tiles(block.width)):
             j = block.first + tile * TILE
             batchnorm_sums_tile(
@@ -529,7 +549,7 @@ cdef void batchnorm_backward(
         if piece % plan.threads != rank:
             continue
         block = block_of(plan, stage, piece, n)
-        at = 0 if plan.by_columns else piece * stride
+        at = block.part * stride
         for tile in range(tiles(block.width)):
             j = block.first + tile * TILE
             width = tile_width(tile, block.width)
@@ -567,6 +587,15 @@ cdef inline void operate_backward(
                 <real*>stage.gradient + block.row * stride + j, params + op.gamma + j,
                 state + op.running_var + j, op.b, <real*>stage.gradient + block.row * stride + j,
                 block.rows, stride, tile_width(tile, block.width)
+            )
+    elif op.code == OP_PRELU:
+        for tile in range(tiles(block.width)):
+            j = block.first + tile * TILE
+            prelu_backward_tile(
+                <real*>stage.gradient + block.row * stride + j, x + block.row * stride + j,
+                params + op.gamma + j, <real*>stage.gradient + block.row * stride + j,
+                <real*>op.slopes + block.part * stride + j if op.trained else NULL, block.rows,
+                stride, tile_width(tile, block.width)
             )
     elif op.code == OP_GAUSSIAN_NOISE:
         return
@@ -615,16 +644,24 @@ cdef inline void differentiate(
 cdef void input_gradient(
     Plan* plan, int number, Py_ssize_t n, int rank, real zero
 ) noexcept nogil:
-    """dx = dout @ w.T: of the stage before, on its blocks."""
+    """dx = dout @ w.T, or through the maxout: of the stage before, on its blocks."""
     cdef Stage* stage = &plan.stage[number]
     cdef Stage* before = &plan.stage[number - 1]
     cdef Block block
+    cdef Py_ssize_t i
     cdef int piece
     for piece in range(blocks(plan, before)):
         if piece % plan.threads != rank:
             continue
         block = block_of(plan, before, piece, n)
-        if block.rows:
+        if stage.maxout:
+            for i in range(block.row, block.row + block.rows):
+                maxout_backward_span(
+                    <real*>stage.gradient + i * stage.stride, stage.winners + i * stage.stride,
+                    stage.maxout, stage.width, <real*>before.gradient + i * before.stride,
+                    stage.width
+                )
+        elif block.rows:
             multiply_by_transposed(
                 block.rows, stage.width, block.width,
                 <real*>stage.gradient + block.row * stage.stride, stage.stride,
@@ -743,7 +780,7 @@ cdef inline Block columns_of(Plan* plan, Stage* stage, int piece, Py_ssize_t n) 
     """A piece of the columns, with all rows."""
     if plan.by_columns:
         return block_of(plan, stage, piece, n)
-    return Block(0, n, 0, stage.width, stage.width)
+    return Block(0, n, 0, stage.width, stage.width, 0)
 
 
 cdef inline int column_pieces(Plan* plan, Stage* stage) noexcept nogil:
@@ -764,8 +801,28 @@ cdef void update_columns(
                 plan, op.gamma + block.first, block.width, update, op.rate, squares, zero
             )
             use_gradient(plan, op.beta + block.first, block.width, update, op.rate, squares, zero)
+        elif op.code == OP_PRELU and op.trained:
+            use_gradient(
+                plan, op.gamma + block.first, block.width, update, op.rate, squares, zero
+            )
     if stage.affine and stage.trained:
         use_gradient(plan, stage.b + block.first, block.width, update, stage.rate, squares, zero)
+
+
+cdef void add_slopes(
+    Plan* plan, Operation* op, Py_ssize_t stride, Block* block, real zero
+) noexcept nogil:
+    """The gradient of PReLU's slopes: the pieces' sums, in their order."""
+    cdef const real* slopes = <const real*>op.slopes
+    cdef real* grads = <real*>plan.grads + op.gamma
+    cdef double total
+    cdef Py_ssize_t j
+    cdef int part
+    for j in range(block.first, block.first + block.width):
+        total = 0
+        for part in range(statistics_pieces(plan)):
+            total += slopes[part * stride + j]
+        grads[j] = <real>total
 
 
 cdef void learn_columns(
@@ -778,11 +835,14 @@ cdef void learn_columns(
     cdef double sums[TILE]
     cdef Block block
     cdef Py_ssize_t tile, j
-    cdef int piece, i
+    cdef int piece, i, k
     for piece in range(column_pieces(plan, stage)):
         if not own_columns(plan, number, piece, rank):
             continue
         block = columns_of(plan, stage, piece, n)
+        for k in range(stage.operations):
+            if stage.operation[k].code == OP_PRELU and stage.operation[k].trained:
+                add_slopes(plan, &stage.operation[k], stage.stride, &block, zero)
         if stage.affine and stage.trained:
             for tile in range(tiles(block.width)):
                 j = block.first + tile * TILE
