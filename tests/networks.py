@@ -32,6 +32,7 @@ def every_layer(backend=None, dtype="float64", rng=0):
         fnn.Softmax(),
         fnn.Affine(6, init=0.5),
         fnn.GaussianNoise(0.3),
+        fnn.PReLU(0.3),
         fnn.Tanh(),
         fnn.Affine(5, regularizer=fnn.L2(1e-2)),
         fnn.Sigmoid(),
@@ -39,22 +40,9 @@ def every_layer(backend=None, dtype="float64", rng=0):
         fnn.Affine(5, init=fnn.Uniform(0.9)),
         fnn.ReLU(),
         fnn.MaskingNoise(0.2),
-        fnn.PReLU(0.3),
         fnn.Softplus(),
         fnn.GELU(),
         fnn.SiLU(),
-        fnn.Affine(3),
-    ]
-    return fnn.Sequential(layers, input_shape=8, rng=rng, dtype=dtype, backend=backend)
-
-
-def other_layers(backend=None, dtype="float64", rng=0):
-    """8 features to 3 outputs, through the kinds that `every_layer` has not."""
-    layers = [
-        fnn.Affine(6),
-        fnn.PReLU(),
-        fnn.Affine(8),
-        fnn.Maxout(2),
         fnn.Affine(3),
     ]
     return fnn.Sequential(layers, input_shape=8, rng=rng, dtype=dtype, backend=backend)

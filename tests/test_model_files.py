@@ -4,7 +4,7 @@ import copy
 
 import numpy as np
 import pytest
-from networks import blobs, every_layer, numbers, other_layers
+from networks import blobs, every_layer, numbers
 
 import fastnn as fnn
 from fastnn.layers import LAYERS
@@ -27,19 +27,9 @@ def saved(tmp_path):
 
 
 def test_every_layer_is_saved():
-    layers = every_layer().layers + other_layers().layers
+    layers = every_layer().layers
     # A TiedAffine, which mirrors another layer, is in test_tied.py.
     assert {layer.kind for layer in layers} == LAYERS.keys() - {"tied_affine"}
-
-
-def test_other_layers_come_back(tmp_path, backend, dtype):
-    model = other_layers(backend, dtype, rng=3)
-    model.save(tmp_path / "model.fnn")
-    twin = fnn.load(tmp_path / "model.fnn", backend=backend)
-    assert twin.config() == model.config()
-    assert numbers(twin) == numbers(model)
-    x, _ = blobs(60)
-    np.testing.assert_array_equal(twin.forward(x, train=True), model.forward(x, train=True))
 
 
 def test_a_model_comes_back(tmp_path, backend, dtype):
