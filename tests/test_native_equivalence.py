@@ -415,6 +415,36 @@ def test_the_cases_hold_everything_there_is():
     assert len(pairs) > 0.9 * len(NATIVE_LAYERS) ** 2
 
 
+@pytest.mark.parametrize("whole_rows", [False, True])
+def test_several_tiles_of_columns(whole_rows, monkeypatch):
+    """Wider than what the loops over columns take at once; prediction too."""
+    cut_small(monkeypatch)
+    cut(monkeypatch, by_columns=True)
+    x, y = blobs(120)
+    ends = []
+    for engine in ("eager", "native"):
+        layers = [fnn.Affine(1400), fnn.PReLU(), fnn.GaussianNoise(0.1), fnn.Affine(600)]
+        layers += [fnn.Maxout(2), fnn.Softmax()] if whole_rows else []
+        layers += [fnn.PReLU(-0.1), fnn.BatchNorm(), fnn.Affine(3), fnn.MaskingNoise(0.1)]
+        model = fnn.Sequential(layers, 8, rng=0, dtype="float64", backend="cython")
+        assert lowering.sharing(model, 30)["by_columns"] != whole_rows
+        trainer = fnn.Trainer(
+            model,
+            optimizer=fnn.SGD(0.1),
+            batch_size=30,
+            engine=engine,
+            threads=3,
+            rng=0,
+            verbose=False,
+            constraint=fnn.MaxNorm(0.5),
+            clip_norm=0.5,
+        )
+        trainer.fit(x, y, epochs=3)
+        np.testing.assert_allclose(model.predict(x), model.forward(x), rtol=1e-10, atol=1e-12)
+        ends.append(model.flat_params.copy())
+    np.testing.assert_allclose(ends[1], ends[0], rtol=1e-9, atol=1e-11)
+
+
 @pytest.mark.parametrize("by_columns", [False, True])
 def test_small_pieces_are_several(by_columns, monkeypatch):
     """So that the threads of these tests have something to share."""
