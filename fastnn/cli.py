@@ -1,4 +1,4 @@
-"""The command line: ``fastnn demo`` and ``fastnn info``.
+"""The command line: ``fastnn demo``, ``fastnn experiment`` and ``fastnn info``.
 
 What a person can mend is one line on standard error and exit code 2. An exception that nobody
 expected is a bug, and keeps its traceback.
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import fastnn as fnn
 from fastnn.backend import BACKENDS
+from fastnn.lab import experiments
 from fastnn.lab.demo import DATASETS, OUT, Demo
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ def _parser() -> "ArgumentParser":
     parser.add_argument("--version", action="version", version=f"fastnn {fnn.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="command", required=True)
     _add_demo(commands)
+    _add_experiment(commands)
     info = commands.add_parser(
         "info",
         help="say what fastnn runs on here",
@@ -131,6 +133,54 @@ def _demo(arguments: "Namespace") -> None:
             progress=not arguments.quiet,
         )
     demo.run()
+
+
+def _add_experiment(commands: Any) -> None:
+    experiment = commands.add_parser(
+        "experiment",
+        help="show on data what a course on training networks teaches",
+        description="Runs an experiment: prints what it found in a table and a sentence; writes a "
+        "picture as PNG and the numbers as CSV. 'list' names the experiments; 'all' runs them all "
+        "and writes a page of their pictures, index.html.",
+        allow_abbrev=False,
+    )
+    experiment.add_argument("name", metavar="NAME", help="an experiment, 'list' or 'all'")
+    experiment.add_argument(
+        "--dataset",
+        choices=tuple(DATASETS),
+        default="",
+        help="default: mnist where FASTNN_DATA has it, else digits",
+    )
+    experiment.add_argument(
+        "--epochs", type=int, metavar="N", help="default: the experiment's own number"
+    )
+    experiment.add_argument("--seed", type=int, default=0, metavar="S", help="default: %(default)s")
+    experiment.add_argument(
+        "--out",
+        default=experiments.OUT,
+        metavar="DIR",
+        help="folder for the files; default: %(default)s",
+    )
+    experiment.set_defaults(run=_experiment)
+
+
+def _experiment(arguments: "Namespace") -> None:
+    name = arguments.name
+    if name == "list":
+        width = max(len(known) for known in experiments.NAMES)
+        for known in experiments.NAMES:
+            print(f"{known:{width}}  {experiments.experiment(known).SUMMARY}")
+        return
+    with _choices_of_the_user():
+        options = experiments.Options(
+            arguments.dataset, arguments.epochs, arguments.seed, arguments.out
+        )
+        if name != "all":
+            experiments.experiment(name)
+    if name == "all":
+        experiments.run_all(options)
+    else:
+        experiments.run_experiment(name, options)
 
 
 def _info(arguments: "Namespace") -> None:

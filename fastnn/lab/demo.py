@@ -8,15 +8,12 @@ the seed included.
 
 import csv
 import io
-import operator
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from tempfile import TemporaryFile
 from time import perf_counter
 from typing import Any
 
@@ -24,6 +21,7 @@ import fastnn as fnn
 from fastnn.checks import one_of, positive_int
 from fastnn.files import replace_file
 from fastnn.lab import plots
+from fastnn.lab.arguments import checked_seed, writable_folder
 
 Part = tuple[Any, Any]
 
@@ -163,7 +161,7 @@ class Demo:
         self.dataset = dataset
         self.title = chosen.title
         self.epochs = chosen.epochs if epochs is None else positive_int("epochs", epochs)
-        self.seed = _seed(seed)
+        self.seed = checked_seed(seed)
         self.backend = backend
         self.threads = threads
         self.progress = progress
@@ -171,7 +169,7 @@ class Demo:
         (self.x_train, self.t_train), (self.x_test, self.t_test) = chosen.load()
         plots.require_matplotlib()
         self._first_trainer = self._trainer(VARIANTS[0])
-        self.out = _writable_folder(out)
+        self.out = writable_folder(out)
 
     def run(self) -> list[Result]:
         """Train all variants; print a table and write the curves and the history.
@@ -412,32 +410,3 @@ class _BarMover(_Watcher):
 
     def on_epoch_end(self, trainer: fnn.Trainer, epoch: int, logs: dict[str, float]) -> None:
         self.accuracy = f"  test accuracy {logs['val_accuracy']:.4f}"
-
-
-# -- arguments and files ---------------------------------------------------------------------------
-
-
-def _seed(value: int) -> int:
-    try:
-        seed = operator.index(value)
-    except TypeError:
-        raise TypeError(f"seed must be an integer; got {value!r}") from None
-    if seed < 0:
-        raise ValueError(f"seed must be at least 0; got {seed}")
-    return seed
-
-
-def _writable_folder(path: str | os.PathLike[str]) -> Path:
-    """The folder, created where it is missing, and known to take files."""
-    folder = Path(path)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        reason = "it is a file" if isinstance(error, FileExistsError) else error.strerror
-        raise fnn.FastnnError(
-            f"out must be a folder that files can be written to; {folder} is not ({reason}). "
-            "Name another."
-        ) from error
-    return folder
