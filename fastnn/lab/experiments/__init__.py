@@ -155,7 +155,9 @@ def _report(name: str, options: Options, result: Result, seconds: float) -> None
     replace_file(picture, [png_bytes(result.figure)])
     replace_file(numbers, [csv_bytes(result.rows or result.table)])
     print(table_text(result.table))
-    print(f"\n{fill(result.sentence, WIDTH)}\n")
+    # A number stays with its unit.
+    sentence = fill(result.sentence.replace(" %", "\0%"), WIDTH).replace("\0", " ")
+    print(f"\n{sentence}\n")
     print(f"data      {options.title}, seed {options.seed}; {seconds:.1f} s")
     print(f"picture   {os.fspath(picture)}")
     print(f"numbers   {os.fspath(numbers)}", flush=True)

@@ -6,7 +6,7 @@ its accuracy on images it has not seen stops rising early: the distance is what 
 After K. Saitoh, "Deep Learning from Scratch" (2016), section 6.4.1.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import fastnn as fnn
 from fastnn.lab.experiments.base import (
@@ -35,7 +35,8 @@ def run(options: Options, progress: Progress) -> Result:
     data = load(options, train=SAMPLES)
     n, n_test = len(data[0][0]), len(data[1][0])
     model = fnn.mlp(data[0][0].shape[1], [100] * 6, 10, rng=options.seed)
-    found = fit(model, data, options, Epochs(progress, f"{n} images"))
+    watch = Epochs(progress, f"{n} images")
+    found = fit(model, data, options.epochs_or(EPOCHS), options.seed, watch)
     gap = Gap(found)
     learned = "learned by heart" if gap.train > 0.99 else "not yet learned by heart"
     far = "far below" if gap.points > 10 else "not far below"
@@ -65,7 +66,8 @@ class TrainAccuracy(fnn.Callback):
 def fit(
     model: fnn.Sequential,
     data: tuple[Part, Part],
-    options: Options,
+    epochs: int,
+    seed: int,
     watch: fnn.Callback,
     regularizer: fnn.Regularizer | None = None,
 ) -> Curves:
@@ -76,11 +78,11 @@ def fit(
         optimizer=fnn.SGD(lr=0.01),
         regularizer=regularizer,
         batch_size=100,
-        rng=options.seed,
+        rng=seed,
         callbacks=[watch, accuracy],
         verbose=False,
     )
-    history = trainer.fit(*data[0], epochs=options.epochs_or(EPOCHS), validation_data=data[1])
+    history = trainer.fit(*data[0], epochs=epochs, validation_data=data[1])
     return {name: history[name] for name in history} | {"accuracy": accuracy.values}
 
 
@@ -110,7 +112,7 @@ class Gap:
 
 def draw(fits: dict[str, Curves], title: str) -> "Figure":
     """A panel for each fit: accuracy on training and test images, and the gap between them."""
-    figure = new_figure(7 if len(fits) == 1 else 5.2 * len(fits), 4.4, title)
+    figure = new_figure(7.5 if len(fits) == 1 else 5.2 * len(fits), 4.4, title)
     panels = figure.subplots(1, len(fits), sharey=True, squeeze=False)[0]
     for axes, (name, curves) in zip(panels, fits.items(), strict=True):
         _panel(axes, name, curves)
@@ -124,18 +126,21 @@ def _panel(axes: "Axes", name: str, curves: Curves) -> None:
     axes.fill_between(epochs, train, test, color="0.5", alpha=0.13, lw=0)
     for values, colour in ((train, TRAIN_COLOUR), (test, VALIDATION_COLOUR)):
         axes.plot(epochs, values, color=colour, linewidth=1.9)
-    place: dict[str, Any] = {
-        "xytext": (0, -6),
-        "textcoords": "offset points",
-        "va": "top",
-        "ha": "right",
-    }
-    for values, colour, label in (
-        (train, TRAIN_COLOUR, "training"),
-        (test, VALIDATION_COLOUR, "test"),
+    # Beside the ends of the curves, and apart from each other where these are not.
+    middle, apart = (train[-1] + test[-1]) / 2, max(abs(train[-1] - test[-1]), 0.14)
+    sign = 1 if train[-1] >= test[-1] else -1
+    for values, colour, label, side in (
+        (train, TRAIN_COLOUR, "training", sign),
+        (test, VALIDATION_COLOUR, "test", -sign),
     ):
-        text = f"{label} {100 * values[-1]:.1f} %"
-        axes.annotate(text, (epochs[-1], values[-1]), color=colour, weight="bold", **place)
+        axes.annotate(
+            f" {label}\n {100 * values[-1]:.1f} %",
+            (epochs[-1], middle + side * apart / 2),
+            color=colour,
+            weight="bold",
+            va="center",
+            annotation_clip=False,
+        )
     axes.set_title(name, fontsize="medium")
     axes.set_xlabel("epoch")
     axes.set_ylim(0, 1.03)
