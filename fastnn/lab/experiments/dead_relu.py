@@ -6,9 +6,9 @@ after the rate has been lowered. LeakyReLU, PReLU and ELU have a slope below zer
 units are pushed there, and those that are still hand on what comes and still get gradients. The
 same network, three hidden layers of 100 units, is trained with each of them by Adam, a third of the
 time at a rate 50 times too high. A unit counts as off while its output is not positive for any of
-1,000 images, and as dead while no gradient of theirs reaches it. After the CS231n notes, "Neural Networks
-Part 1"; K. He et al. (2015), https://arxiv.org/abs/1502.01852 (PReLU); D.-A. Clevert et al. (2015),
-https://arxiv.org/abs/1511.07289 (ELU).
+1,000 images, and as dead while no gradient of theirs reaches it. After the CS231n notes, "Neural
+Networks Part 1"; K. He et al. (2015), https://arxiv.org/abs/1502.01852 (PReLU); D.-A. Clevert et
+al. (2015), https://arxiv.org/abs/1511.07289 (ELU).
 """
 
 from contextlib import suppress
