@@ -1,9 +1,10 @@
 """Dropout: units that cannot rely on each other overfit less.
 
 In each step of training every hidden unit is left out with probability 0.2, at random, so that no
-unit can count on a particular other one. The network, the 300 images and the training are those of
-the experiment `overfitting`. Training accuracy rises more slowly, and the distance to the test
-accuracy is smaller; both are measured with all units at work. After K. Saitoh, "Deep Learning from
+unit can count on a particular other one. The network and the 300 images are those of the experiment
+`overfitting`; it is trained three times as long, since training accuracy rises more slowly with
+dropout. By then both networks know their images, and the distance to the test accuracy is smaller
+with it; all is measured with all units at work. After K. Saitoh, "Deep Learning from
 Scratch" (2016), section 6.4.3; N. Srivastava et al., "Dropout: A Simple Way to Prevent Neural
 Networks from Overfitting" (2014).
 """
@@ -22,12 +23,13 @@ from fastnn.lab.experiments.base import (
 from fastnn.lab.experiments.overfitting import SAMPLES, Gap, draw, fit
 
 SUMMARY = "leaving out a fifth of the units at random narrows the gap that overfitting leaves"
-EPOCHS = 201
+EPOCHS = 601
+TESTS = 5000
 RATIO = 0.2
 
 
 def run(options: Options, progress: Progress) -> Result:
-    data = load(options, train=SAMPLES)
+    data = load(options, SAMPLES, TESTS)
     fits: dict[str, Curves] = {}
     for ratio in (0.0, RATIO):
         name = f"dropout {ratio:g}"
@@ -41,11 +43,13 @@ def run(options: Options, progress: Progress) -> Result:
     without, with_it = gaps = [Gap(curves) for curves in fits.values()]
     closed = (without.points - with_it.points) / without.points if without.points > 0 else 0.0
     narrows = f"closes {100 * closed:.0f} % of" if closed > 0 else "does not close"
+    by = 100 * (with_it.test - without.test)
     sentence = (
         f"Dropout of {RATIO:g} {narrows} the gap between training and test accuracy: "
         f"{without.points:.1f} points without it ({percent(without.train)} and "
         f"{percent(without.test)}), {with_it.points:.1f} with it ({percent(with_it.train)} and "
-        f"{percent(with_it.test)})."
+        f"{percent(with_it.test)}); the test accuracy is {abs(by):.1f} points "
+        f"{'higher' if by > 0 else 'lower'}."
     )
     table = [gap.row(name) for name, gap in zip(fits, gaps, strict=True)]
     title = f"{options.title}: {len(data[0][0])} training images, 7 layers"
