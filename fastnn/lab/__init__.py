@@ -1,6 +1,6 @@
 """Tools for those who train networks, and experiments, made of the public parts of fastnn."""
 
-from fastnn.lab import plots
+from fastnn.lab import experiments, plots
 from fastnn.lab.diagnose import diagnose
 from fastnn.lab.images import features, reconstructions
 from fastnn.lab.judgements import calibration, confusion, roc
@@ -25,6 +25,7 @@ __all__ = [
     "coarse_to_fine",
     "confusion",
     "diagnose",
+    "experiments",
     "features",
     "grid_search",
     "lr_find",

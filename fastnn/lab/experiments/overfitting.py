@@ -42,7 +42,7 @@ def run(options: Options, progress: Progress) -> Result:
     far = "far below" if gap.points > 10 else "not far below"
     sentence = (
         f"After {len(found['loss'])} epochs the {n} training images are {learned} "
-        f"({percent(gap.train)} right), but of {n_test:,} others only {percent(gap.test)} are "
+        f"({percent(gap.train)} right), but of {n_test:,} others {percent(gap.test)} are "
         f"right, {far}: a gap of {gap.points:.1f} points."
     )
     figure = draw({"": found}, f"{options.title}: {n} training images, 7 layers")
