@@ -68,7 +68,7 @@ def reconstructions(
         np.atleast_1d(figure.subplots(len(rows), 1)), rows.items(), strict=True
     ):
         # One scale for all: a reconstruction that is too pale is to look so.
-        tiles = _tiles(_scaled(images, low, high), shape, len(clean))
+        tiles = tiled(_scaled(images, low, high), shape, len(clean))
         axes.imshow(tiles, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         axes.set_title(name, fontsize="small", loc="left", pad=3)
         axes.set_axis_off()
@@ -118,7 +118,7 @@ def features(
     height = CELL * lines * shape[-2] / shape[-1]
     figure = _figure(max(CELL * columns, 3.5), max(height, 1.0), title)
     axes = figure.subplots()
-    tiles = _tiles(images, shape, columns)
+    tiles = tiled(images, shape, columns)
     axes.imshow(tiles, cmap="RdBu_r", vmin=0, vmax=1, interpolation="nearest")
     axes.set_axis_off()
     return figure
@@ -152,7 +152,7 @@ def _scaled(images: np.ndarray, low: float, high: float) -> np.ndarray:
     return np.clip((images - low) / ((high - low) or 1), 0, 1)
 
 
-def _tiles(images: np.ndarray, shape: tuple[int, ...], columns: int) -> np.ndarray:
+def tiled(images: np.ndarray, shape: tuple[int, ...], columns: int) -> np.ndarray:
     """Images (N, pixels) side by side on one; what is left over is not drawn (NaN)."""
     channels = shape[:-2]
     height, width = (axis + GAP for axis in shape[-2:])
