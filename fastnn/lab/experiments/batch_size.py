@@ -26,6 +26,7 @@ EPOCHS = 5
 STEPS = 500
 LEARNING_RATE = 0.1
 SAMPLES = 40  # batches whose gradients are compared with that of all data
+NOISE = "gradient noise"  # the column
 BY_EPOCHS, BY_STEPS = COLOURS[3], COLOURS[4]
 
 
@@ -45,7 +46,7 @@ def run(options: Options, progress: Progress) -> Result:
         part = (data[0][some], data[1][some])
         epochs = max(1, round(steps * size / len(part[0])))
         row |= _fit(f"{steps} steps", part, test, size, epochs, options, watch)
-        table.append(row | {"gradient noise": noise[size]})
+        table.append(row | {NOISE: noise[size]})
     figure = new_figure(14.5, 4.5, f"{options.title}: SGD, learning rate {LEARNING_RATE}")
     left, middle, right = figure.subplots(1, 3)
     _draw(left, table, "accuracy", "test accuracy")
@@ -114,11 +115,8 @@ def _names(table: list[dict[str, Any]], what: str) -> list[str]:
 
 def _slope(table: list[dict[str, Any]]) -> float:
     """The exponent of the noise, as a power of the batch size."""
-    sizes, noise = ([math.log(row[key]) for row in table] for key in ("batch size", KEY_NOISE))
+    sizes, noise = ([math.log(row[key]) for row in table] for key in ("batch size", NOISE))
     return float(np.polyfit(sizes, noise, 1)[0])
-
-
-KEY_NOISE = "gradient noise"
 
 
 def _sentence(table: list[dict[str, Any]]) -> str:
@@ -129,7 +127,7 @@ def _sentence(table: list[dict[str, Any]]) -> str:
     holds = abs(slope + 0.5) < 0.1
     return (
         f"From batches of {small['batch size']} to batches of {large['batch size']:,} the noise of "
-        f"the gradient falls from {small[KEY_NOISE]:.2f} to {large[KEY_NOISE]:.2f} of its length, "
+        f"the gradient falls from {small[NOISE]:.2f} to {large[NOISE]:.2f} of its length, "
         f"as the batch size to the power {slope:.2f} "
         f"({'about' if holds else 'not'} the -0.5 that is expected). In as many epochs, accuracy "
         f"goes from {percent(small[by_epochs])} to {percent(large[by_epochs])} (best: "
@@ -154,7 +152,7 @@ def _draw(axes: "Axes", table: list[dict[str, Any]], what: str, label: str) -> N
 
 def _draw_noise(axes: "Axes", table: list[dict[str, Any]]) -> None:
     sizes = _sizes(table)
-    noise = [row[KEY_NOISE] for row in table]
+    noise = [row[NOISE] for row in table]
     axes.plot(sizes, noise, "o-", color=COLOURS[2], linewidth=2, label="measured")
     expected = [noise[0] * math.sqrt(sizes[0] / size) for size in sizes]
     axes.plot(sizes, expected, color="0.5", linestyle="--", label="1 / square root of the size")

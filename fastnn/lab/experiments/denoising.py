@@ -103,7 +103,8 @@ def _draw(
     options: Options,
 ) -> "Figure":
     figure = new_figure(13.5, 9.2, f"{options.title}: denoising autoencoders of {HIDDEN} units")
-    above, below = figure.subfigures(2, 1, height_ratios=[1.0, 1.05])
+    halves: Any = figure.subfigures(2, 1, height_ratios=[1.0, 1.05])
+    above, below = halves
     for half, (name, images) in zip(above.subfigures(1, 2), damaged.items(), strict=True):
         sheets = {
             "images": x_test,

@@ -135,6 +135,7 @@ def _draw(
 ) -> Any:
     figure = new_figure(12, 8.6, f"{options.title}: {POINTS**2} trials, two parameters")
     (left, right), (below_left, below_right) = figure.subplots(2, 2)
+    left.sharex(right)
     worst, best = 0.1, max(result.best.score for result in first)
     for axes, name, result in zip((left, right), ("grid", "random"), first, strict=True):
         points = _draw_plane(

@@ -76,9 +76,9 @@ def run(options: Options, progress: Progress) -> Result:
     together = "they rise together" if apart < 2 else "they have come apart"
     sentence = (
         f"In {len(losses):,} iterations the loss falls from {losses[0]:.2f} to "
-        f"{losses[-SMOOTH:].mean():.2f} (mean of the last {SMOOTH}), jumping by {100 * jumps:.0f} % of "
-        f"itself from batch to batch; after {epochs} epochs {percent(train)} of the training and "
-        f"{percent(held)} of the test images are right, {apart:.1f} points apart: {together}."
+        f"{losses[-SMOOTH:].mean():.2f} (mean of the last {SMOOTH}), jumping by "
+        f"{100 * jumps:.0f} % of itself from batch to batch; after {epochs} epochs {percent(train)} of "
+        f"the training and {percent(held)} of the test images are right, {apart:.1f} points apart: {together}."
     )
     table = [
         {

@@ -137,10 +137,13 @@ def _row(n: int, rows: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def _best_transfer(row: dict[str, Any]) -> str:
+    return max((way for way in WAYS if way != "from scratch"), key=row.__getitem__)
+
+
 def _sentence(table: list[dict[str, Any]], source: float) -> str:
-    transfers = [way for way in WAYS if way != "from scratch"]
-    won = [max(row[way] for way in transfers) > row["from scratch"] for row in table]
-    best = {row["labels"]: max(transfers, key=lambda way, row=row: row[way]) for row in table}
+    best = {row["labels"]: _best_transfer(row) for row in table}
+    won = [row[best[row["labels"]]] > row["from scratch"] for row in table]
     numbers = "; ".join(
         f"with {row['labels']:,} labels, {percent(row[best[row['labels']]])} for the best transfer "
         f"({best[row['labels']]}), {percent(row['head only'])} for the head only and "
