@@ -108,9 +108,8 @@ def _sentence(table: list[dict[str, Any]]) -> str:
         f"autoencoder's mean squared error on unseen images "
         f"{'rises' if narrower else 'does not rise: it goes'} from {last['autoencoder']:.4f} to "
         f"{first['autoencoder']:.4f}; it is below that of as many principal components {where}: "
-        f"with {best['code size']} numbers, {best['autoencoder']:.4f} to "
-        f"{best['principal components']:.4f}, "
-        f"{100 * best['ratio']:.0f} % of it."
+        f"with {best['code size']} numbers, {best['autoencoder']:.4f} against "
+        f"{best['principal components']:.4f}, {100 * best['ratio']:.0f} % of it."
     )
 
 

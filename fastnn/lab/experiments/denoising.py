@@ -1,4 +1,4 @@
-"""Denoising: an autoencoder that sees damaged images learns to repair them, and looks for strokes.
+"""Denoising: an autoencoder that sees damaged images learns to repair them, and finds strokes.
 
 With more units than it needs, an autoencoder may copy pixel by pixel, and its features look like
 noise. One that has to give back the clean image of a damaged one cannot: it finds out what goes

@@ -5,7 +5,7 @@ probabilities is better than one alone. Dropout trains a thinned network in ever
 rule is to use all units, scaled, in one pass. That is to stand for the mean over all the thinned
 ones: here it is compared with the mean over many masks (Monte-Carlo dropout), of probabilities and
 of scores; the latter is the geometric mean of probabilities, which the rule equals exactly where
-nothing but softmax follows the dropout.
+only an affine layer and softmax follow the dropout.
 After L. K. Hansen and P. Salamon, "Neural network ensembles" (1990), N. Srivastava et al.,
 "Dropout" (2014), section 7.5, and Y. Gal and Z. Ghahramani, "Dropout as a Bayesian Approximation"
 (2016).
@@ -138,14 +138,17 @@ def _draw_members(axes: "Axes", alone: list[np.ndarray], y: np.ndarray, seed: in
     means, lows, highs = [], [], []
     for size in sizes:
         groups = [draws.permutation(len(alone))[:size] for _ in range(SUBSETS)]
-        groups = [np.arange(len(alone))] if size == len(alone) else groups
+        if size == 1:
+            groups = [np.array([member]) for member in range(len(alone))]
         found = [_accuracy(np.mean([alone[i] for i in group], axis=0), y) for group in groups]
         means.append(np.mean(found))
         lows.append(min(found))
         highs.append(max(found))
     singles = [_accuracy(each, y) for each in alone]
     axes.plot(np.ones(len(singles)), singles, "o", color=ALONE, alpha=0.7, label="each alone")
-    axes.fill_between(sizes, lows, highs, color=TOGETHER, alpha=0.13, lw=0, label="all groups")
+    axes.fill_between(
+        sizes, lows, highs, color=TOGETHER, alpha=0.13, lw=0, label=f"{SUBSETS} groups"
+    )
     axes.plot(sizes, means, "o-", color=TOGETHER, linewidth=2, label="mean of the groups")
     axes.set(xlabel="networks that answer together", ylabel="test accuracy")
     axes.legend(frameon=False, loc="lower right")

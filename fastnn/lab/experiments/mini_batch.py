@@ -77,8 +77,9 @@ def run(options: Options, progress: Progress) -> Result:
     sentence = (
         f"In {len(losses):,} iterations the loss falls from {losses[0]:.2f} to "
         f"{losses[-SMOOTH:].mean():.2f} (mean of the last {SMOOTH}), jumping by "
-        f"{100 * jumps:.0f} % of itself from batch to batch; after {epochs} epochs {percent(train)} of "
-        f"the training and {percent(held)} of the test images are right, {apart:.1f} points apart: {together}."
+        f"{100 * jumps:.0f} % of itself from batch to batch; after {epochs} epochs "
+        f"{percent(train)} of the training and {percent(held)} of the test images are right, "
+        f"{apart:.1f} points apart: {together}."
     )
     table = [
         {
