@@ -118,6 +118,6 @@ def _draw(
     panels = below.subplots(1, len(trained))
     for axes, (name, autoencoder) in zip(panels, trained.items(), strict=True):
         w = autoencoder.model.params["affine1.w"]
-        with_it = name if autoencoder.noise is None else f"{name} noise"
+        with_it = f"{name} noise" if autoencoder.noise else name
         draw_features(axes, w, 10, 100, f"features of the first layer, trained with {with_it}")
     return figure
