@@ -13,8 +13,8 @@ from command import assert_refused, environment, fastnn
 
 import fastnn as fnn
 from fastnn import cli
+from fastnn.lab import arguments, plots
 from fastnn.lab import demo as lab_demo
-from fastnn.lab import plots
 from fastnn.lab.demo import VARIANTS, Demo
 
 pytest.importorskip("sklearn", reason="the digits come from scikit-learn: extra demo")
@@ -304,7 +304,7 @@ def test_folder_that_takes_no_files(tmp_path, monkeypatch, no_training):
     def refuse(**options):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(lab_demo, "TemporaryFile", refuse)
+    monkeypatch.setattr(arguments, "TemporaryFile", refuse)
     with pytest.raises(fnn.FastnnError, match=r"out must be a folder .* \(Permission denied\)"):
         Demo(out=tmp_path)
 
@@ -473,10 +473,10 @@ def test_plots_change_nothing_global(run_python):
     code = """
 import sys
 import matplotlib
+from fastnn.lab import plots
 def settings():  # to ask for the backend loads pyplot
     return {name: matplotlib.rcParams[name] for name in matplotlib.rcParams if name != "backend"}
 before = settings()
-from fastnn.lab import plots
 numbers = {name: [0.5, 0.6] for name in ("accuracy", "val_accuracy", "loss", "val_loss")}
 data = plots.png_bytes(plots.learning_curves({"fit": numbers}, "title"))
 print(data[:4] == b"\\x89PNG", settings() == before, "matplotlib.pyplot" in sys.modules)

@@ -38,7 +38,7 @@ def one_experiment(monkeypatch):
             progress(1, 2, "half")
             table = [{"name": "a", "value": 0.5, "count": 1000}, {"name": "bb", "value": 2.0}]
             table[1]["count"] = 7
-            return experiments.Result(table, "It is 0.5 & more.", new_figure(2, 2))
+            return experiments.Result(table, "It is 0.5 & <b>.", new_figure(2, 2))
 
     monkeypatch.setattr(experiments, "NAMES", ("tiny",))
     monkeypatch.setattr(experiments, "experiment", lambda name: Tiny())
@@ -246,7 +246,7 @@ def test_all_makes_a_page_of_the_pictures(one_experiment, tmp_path, capsys):
     assert set(found.links) == {"#tiny", "tiny.png", "tiny.csv"}
     assert found.ids == ["tiny"]
     assert "a <tiny> one" in found.text
-    assert "It is 0.5 & more." in found.text
+    assert "It is 0.5 & <b>." in found.text
     assert str(page) in capsys.readouterr().out
 
 
