@@ -112,7 +112,7 @@ def _draw(curves: dict[float, dict[str, list[float]]], title: str) -> "Figure":
     figure.supylabel("accuracy on the training images", fontsize="medium")
     figure.legend(
         *panels[-1].get_legend_handles_labels(),
-        loc="outside lower center",
+        loc="outside lower right",
         ncols=2,
         frameon=False,
     )
