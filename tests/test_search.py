@@ -29,6 +29,11 @@ def build(params, seed):
     )
 
 
+def build_by_value():
+    """`build`, for worker processes, which cannot import a test module."""
+    return type(build)(build.__code__, {"fnn": fnn, "__builtins__": __builtins__})
+
+
 def search(build=build, space=SPACE, **settings):
     settings = {"trials": 8, "epochs": 3, "rng": 0, "verbose": False} | settings
     return fnn.lab.random_search(build, space, X, Y, **settings)
@@ -66,7 +71,7 @@ def test_results_do_not_depend_on_the_number_of_jobs(settings):
 def test_results_do_not_depend_on_the_backend_of_joblib():
     threads = search()
     with joblib.parallel_config(backend="loky"):
-        assert found(search(n_jobs=2)) == found(threads)
+        assert found(search(build_by_value(), n_jobs=2)) == found(threads)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -78,8 +83,7 @@ def test_a_dask_cluster_of_two_processes_finds_the_same():
         assert os.getpid() != own
         return build_here(params, seed)
 
-    # By value: workers cannot import a test module.
-    build_here = type(build)(build.__code__, {"fnn": fnn, "__builtins__": __builtins__})
+    build_here = build_by_value()
     with (
         distributed.LocalCluster(
             n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
