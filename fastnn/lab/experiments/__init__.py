@@ -32,7 +32,7 @@ __all__ = ["NAMES", "OUT", "Options", "Result", "experiment", "load", "run_all",
 
 WIDTH = 96
 
-_ORDER = (
+NAMES = (
     "overfitting",
     "weight-decay",
     "dropout",
@@ -59,9 +59,6 @@ _ORDER = (
 
 def _module_name(name: str) -> str:
     return name.replace("-", "_")
-
-
-NAMES = tuple(n for n in _ORDER if (Path(__file__).parent / f"{_module_name(n)}.py").is_file())
 
 
 def experiment(name: str) -> Experiment:
