@@ -35,19 +35,19 @@ class Dimension:
 
     def draw(self, rng: np.random.Generator) -> Any:
         """A value at random."""
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: every subclass has its own
 
     def grid(self, points: int) -> list[Any]:
         """Values that cover all of it; choices are all taken, whatever `points` is."""
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: every subclass has its own
 
     def narrowed(self, values: Sequence[Any]) -> "Dimension":
         """What lies around some values of it."""
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: every subclass has its own
 
     def edge(self, value: Any) -> str | None:
         """Which end a value lies at, "lower" or "upper", if at any."""
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: every subclass has its own
 
 
 class Range(Dimension):
