@@ -512,12 +512,47 @@ cdef inline Py_ssize_t even_part(Py_ssize_t n, Py_ssize_t most) noexcept nogil:
     return (n + parts - 1) // parts
 
 
-cdef inline bint in_parts(Py_ssize_t rows, Py_ssize_t inner, Py_ssize_t cols) noexcept nogil:
-    return SMALL_PRODUCT > 0 and rows * inner * cols > SMALL_PRODUCT
+cdef struct Parts:
+    Py_ssize_t rows, inner, cols  # sizes of the parts of a product (rows, inner) @ (inner, cols)
 
 
-# A product (rows, inner) @ (inner, cols), in parts small enough for BLAS not to pack them: at the
-# sizes of these networks packing takes a fifth of the time, or more.
+cdef inline Parts unpacked_parts(Py_ssize_t rows, Py_ssize_t inner, Py_ssize_t cols) noexcept nogil:
+    """Parts small enough for BLAS not to pack them: at the sizes of these networks packing takes a
+    fifth of the time, or more."""
+    cdef Parts part = Parts(rows, inner, cols)
+    if SMALL_PRODUCT > 0 and rows * inner * cols > SMALL_PRODUCT:
+        part.cols = even_part(cols, TILE)
+        part.rows = even_part(rows, 64)
+        part.inner = even_part(inner, SMALL_PRODUCT // (part.rows * part.cols))
+    return part
+
+
+cdef inline void multiply_parts(
+    char* tw, char* tx, Py_ssize_t rows, Py_ssize_t inner, Py_ssize_t cols, Parts part,
+    const real* x, Py_ssize_t ldx, Py_ssize_t x_row, Py_ssize_t x_inner,
+    const real* w, Py_ssize_t ldw, Py_ssize_t w_inner, Py_ssize_t w_col,
+    real beta, real* out, Py_ssize_t ldo
+) noexcept nogil:
+    """out = beta * out + a product (rows, inner) @ (inner, cols), part by part.
+
+    ``x_row`` and ``x_inner`` are the elements from one row of x to the next and from one inner index
+    to the next; so for w.
+    """
+    cdef Py_ssize_t row, k = 0, col
+    while k < inner:
+        col = 0
+        while col < cols:
+            row = 0
+            while row < rows:
+                gemm(
+                    tw, tx, <int>min(part.cols, cols - col), <int>min(part.rows, rows - row),
+                    <int>min(part.inner, inner - k), w + k * w_inner + col * w_col, <int>ldw,
+                    x + row * x_row + k * x_inner, <int>ldx, <real>1 if k else beta,
+                    out + row * ldo + col, <int>ldo
+                )
+                row += part.rows
+            col += part.cols
+        k += part.inner
 
 
 cdef inline void multiply(
@@ -525,25 +560,10 @@ cdef inline void multiply(
     const real* w, Py_ssize_t ldw, real beta, real* out, Py_ssize_t ldo
 ) noexcept nogil:
     """out = beta * out + x @ w."""
-    cdef Py_ssize_t row, k, col, row_step = rows, step = inner, col_step = cols
-    if in_parts(rows, inner, cols):
-        col_step = even_part(cols, TILE)
-        row_step = even_part(rows, 64)
-        step = even_part(inner, SMALL_PRODUCT // (row_step * col_step))
-    k = 0
-    while k < inner:
-        col = 0
-        while col < cols:
-            row = 0
-            while row < rows:
-                gemm(
-                    b"N", b"N", <int>min(col_step, cols - col), <int>min(row_step, rows - row),
-                    <int>min(step, inner - k), w + k * ldw + col, <int>ldw, x + row * ldx + k,
-                    <int>ldx, <real>1 if k else beta, out + row * ldo + col, <int>ldo
-                )
-                row += row_step
-            col += col_step
-        k += step
+    multiply_parts(
+        b"N", b"N", rows, inner, cols, unpacked_parts(rows, inner, cols), x, ldx, ldx, 1, w, ldw,
+        ldw, 1, beta, out, ldo
+    )
 
 
 cdef inline void multiply_by_transposed(
@@ -551,25 +571,14 @@ cdef inline void multiply_by_transposed(
     const real* w, Py_ssize_t ldw, real* out, Py_ssize_t ldo
 ) noexcept nogil:
     """out = dout @ w.T for w (cols, inner)."""
-    cdef Py_ssize_t row, k, col, row_step = rows, step = inner, col_step = cols
+    cdef Parts part = Parts(rows, inner, cols)
     if SMALL_PRODUCT > 0 and rows * cols > SMALL_RESULT and inner >= 32:
-        col_step = even_part(cols, 112)
-        row_step = even_part(rows, max(1, SMALL_RESULT // col_step))
-        step = even_part(inner, 512)
-    k = 0
-    while k < inner:
-        col = 0
-        while col < cols:
-            row = 0
-            while row < rows:
-                gemm(
-                    b"T", b"N", <int>min(col_step, cols - col), <int>min(row_step, rows - row),
-                    <int>min(step, inner - k), w + col * ldw + k, <int>ldw, dout + row * ldd + k,
-                    <int>ldd, <real>1 if k else <real>0, out + row * ldo + col, <int>ldo
-                )
-                row += row_step
-            col += col_step
-        k += step
+        part.cols = even_part(cols, 112)
+        part.rows = even_part(rows, max(1, SMALL_RESULT // part.cols))
+        part.inner = even_part(inner, 512)
+    multiply_parts(
+        b"T", b"N", rows, inner, cols, part, dout, ldd, ldd, 1, w, ldw, 1, ldw, <real>0, out, ldo
+    )
 
 
 cdef inline void multiply_transposed(
@@ -577,25 +586,10 @@ cdef inline void multiply_transposed(
     const real* dout, Py_ssize_t ldd, real* out, Py_ssize_t ldo
 ) noexcept nogil:
     """out = x.T @ dout for x (inner, rows)."""
-    cdef Py_ssize_t row, k, col, row_step = rows, step = inner, col_step = cols
-    if in_parts(rows, inner, cols):
-        col_step = even_part(cols, TILE)
-        row_step = even_part(rows, 64)
-        step = even_part(inner, SMALL_PRODUCT // (row_step * col_step))
-    k = 0
-    while k < inner:
-        col = 0
-        while col < cols:
-            row = 0
-            while row < rows:
-                gemm(
-                    b"N", b"T", <int>min(col_step, cols - col), <int>min(row_step, rows - row),
-                    <int>min(step, inner - k), dout + k * ldd + col, <int>ldd, x + k * ldx + row,
-                    <int>ldx, <real>1 if k else <real>0, out + row * ldo + col, <int>ldo
-                )
-                row += row_step
-            col += col_step
-        k += step
+    multiply_parts(
+        b"N", b"T", rows, inner, cols, unpacked_parts(rows, inner, cols), x, ldx, 1, ldx, dout, ldd,
+        ldd, 1, <real>0, out, ldo
+    )
 
 
 cdef inline void affine_forward_rows(
