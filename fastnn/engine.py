@@ -433,7 +433,7 @@ class NativeEngine(EagerEngine):
         description = describe_training(
             self.model,
             self.loss,
-            self.optimizer,
+            (self.optimizer.kind, self.optimizer.numbers()),
             self.regularizer,
             soft_targets,
             rows,

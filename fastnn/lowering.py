@@ -32,6 +32,7 @@ from fastnn.layers import (
     Softmax,
     Softplus,
     Tanh,
+    UnscaledDropout,
 )
 from fastnn.losses import (
     BinaryCrossEntropy,
@@ -64,10 +65,16 @@ def _batchnorm(layer: Any, at: Offsets) -> Operation:
     }
 
 
-def _dropout(layer: Any, scale: float) -> Operation | None:
+def _dropout(layer: Any, scale: float, expected: float = 1.0) -> Operation | None:
     if layer.ratio == 0:
         return None
-    return {"code": "dropout", "a": layer.ratio, "b": scale, "layer": layer.index}
+    return {
+        "code": "dropout",
+        "a": layer.ratio,
+        "b": scale,
+        "expected": expected,
+        "layer": layer.index,
+    }
 
 
 def _gaussian_noise(layer: Any, at: Offsets) -> Operation | None:
@@ -96,6 +103,7 @@ OPERATIONS: dict[type[Layer], Callable[[Any, Offsets], Operation | None]] = {
     SiLU: lambda layer, at: {"code": "silu"},
     Dropout: lambda layer, at: _dropout(layer, 1 / (1 - layer.ratio)),
     MaskingNoise: lambda layer, at: _dropout(layer, 1.0),
+    UnscaledDropout: lambda layer, at: _dropout(layer, 1.0, expected=1 - layer.ratio),
     GaussianNoise: _gaussian_noise,
     Softmax: lambda layer, at: {"code": "softmax"},
 }
@@ -191,13 +199,14 @@ def inference_program(model: "Sequential") -> Any:
 def describe_training(
     model: "Sequential",
     loss: Loss,
-    optimizer: Optimizer,
+    rule: tuple[str, tuple[float, ...]],
     regularizer: Regularizer | None,
     soft_targets: bool,
     rows: int,
     constraint: Constraint | None = None,
     clip_norm: float | None = None,
     clip_value: float | None = None,
+    review: float | None = None,
 ) -> dict[str, Any]:
     """Write down the training of a model which has no `training_obstacle`.
 
@@ -205,13 +214,18 @@ def describe_training(
 
     Parameters
     ----------
-    model, loss, optimizer, regularizer
+    model, loss, regularizer
+    rule : tuple
+        What the program calls the optimizer, and the optimizer's numbers.
     soft_targets : bool
         Whether classes are given as probabilities, not labels.
     rows : int
         Of the largest batch.
     constraint : Constraint, optional
     clip_norm, clip_value : float, optional
+    review : float, optional
+        Compute each batch's loss once more after its step, in inference mode, as the cross-entropy
+        of probabilities that are guarded by so much.
     """
     return {
         "stages": _stages(model, rows, regularizer, constraint),
@@ -220,7 +234,8 @@ def describe_training(
         **sharing(model, rows),
         "clip_norm": clip_norm or 0.0,
         "clip_value": clip_value or 0.0,
-        "rule": (optimizer.kind, optimizer.numbers()),
+        "review": review,
+        "rule": rule,
         "loss": (
             loss.kind + ("_soft" if loss.classifies and soft_targets else ""),
             LOSSES[type(loss)](loss),

@@ -57,6 +57,7 @@ class Parts:
             "loss": (loss, ()),
             "clip_value": 0.0,
             "clip_norm": 0.0,
+            "review": None,
         }
         rng = np.random.default_rng(0)
         self.x = rng.standard_normal((ROWS, FEATURES))
@@ -69,6 +70,7 @@ class Parts:
         self.bounds = np.arange(steps + 1) * BATCH
         self.rates = np.full(steps, 1e-3)
         self.losses, self.hits = np.zeros(steps), np.zeros(steps, np.int64)
+        self.reviewed = None
         self.first, self.last = 0, steps
         self.model_step = self.update_step = 0
         self.threads = 2
@@ -102,7 +104,9 @@ class Parts:
         program.set_examples(self.x, self.targets, self.weights, 1.0)
 
     def run(self, program):
-        program.set_epoch(self.order, self.bounds, self.rates, self.losses, self.hits)
+        program.set_epoch(
+            self.order, self.bounds, self.rates, self.losses, self.hits, self.reviewed
+        )
         return program.run(
             self.first,
             self.last,
@@ -125,6 +129,20 @@ def spoiled(**attributes):
         parts = Parts()
         for name, value in attributes.items():
             setattr(parts, name, value(parts) if callable(value) else value)
+        return parts.whole()
+
+    return case
+
+
+def reviewed(place, guard=1e-7, loss="softmax_cross_entropy", altered=False):
+    """A case: the losses after the updates are wanted too."""
+
+    def case():
+        parts = Parts(loss)
+        parts.training["review"] = guard
+        parts.reviewed = place
+        if altered:
+            parts.stages[0]["operations"].append({"code": "dropout", "a": 0.5, "b": 1.0})
         return parts.whole()
 
     return case
@@ -439,6 +457,14 @@ BAD = {
     "losses of another dtype": spoiled(losses=np.zeros(4, "f4")),
     "hits too few": spoiled(hits=np.zeros(3, np.int64)),
     "hits of reals": spoiled(hits=np.zeros(4)),
+    "review without a place": reviewed(None),
+    "review into too little": reviewed(np.zeros(3)),
+    "review into another dtype": reviewed(np.zeros(4, "f4")),
+    "review into a list": reviewed([0.0] * 4),
+    "review guarded by a word": reviewed(np.zeros(4), guard="little"),
+    "review of another loss": reviewed(np.zeros(4), loss="sum_squared_error"),
+    "review of altered inputs": reviewed(np.zeros(4), altered=True),
+    "review missing": without(lambda p: p.training, "review"),
     "first negative": spoiled(first=-1),
     "first not before last": spoiled(first=2, last=2),
     "last beyond the batches": spoiled(last=5),

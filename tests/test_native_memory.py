@@ -100,7 +100,7 @@ def program_of(rows, steps, batch=10):
     description = lowering.describe_training(
         model,
         fnn.SoftmaxCrossEntropy(),
-        optimizer,
+        (optimizer.kind, optimizer.numbers()),
         fnn.L2(1e-3),
         soft_targets=False,
         rows=batch,

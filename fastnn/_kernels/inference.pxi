@@ -3,6 +3,7 @@
 
 cdef struct Reading:
     Plan* plan
+    const Source* source
     int threads
     int rank
     Py_ssize_t rows
@@ -13,7 +14,7 @@ cdef struct Reading:
 
 cdef void infer_rows(Reading* reading, Py_ssize_t start, Py_ssize_t n, real zero) noexcept nogil:
     cdef Plan* plan = reading.plan
-    cdef Source* source = &plan.source
+    cdef const Source* source = reading.source
     cdef char* scratch = reading.scratch + 2 * reading.rank * reading.buffer_bytes
     cdef real* result = <real*>reading.out + start * plan.stage[plan.stages - 1].width
     cdef const real* params = <const real*>plan.params
@@ -80,14 +81,19 @@ cdef void infer_rows(Reading* reading, Py_ssize_t start, Py_ssize_t n, real zero
                 softmax_rows(x, out, n, width)
             else:
                 memcpy(out, x, n * width * sizeof(real))
-                activate(op, out, n * width)
+                if op.code == OP_DROPOUT:
+                    scale_span(out, <real>op.expected, n * width)
+                else:
+                    activate(op, out, n * width)
             x = out
             turn = 1 - turn
 
 
 cdef inline bint visible(Operation* op) noexcept nogil:
-    """Whether it does something in inference: dropout and noise do not."""
-    return op.code != OP_DROPOUT and op.code != OP_GAUSSIAN_NOISE
+    """Whether it does something in inference: noise does not, dropout mostly not."""
+    if op.code == OP_DROPOUT:
+        return op.expected != 1.0
+    return op.code != OP_GAUSSIAN_NOISE
 
 
 cdef inline int visible_operations(Stage* stage) noexcept nogil:

@@ -115,6 +115,9 @@ cdef enum:
     RULE_ADAM
     RULE_ADAMW
     RULE_RADAM
+    RULE_COURSE_MOMENTUM
+    RULE_COURSE_NESTEROV
+    RULE_COURSE_ADAM
 
 OPERATIONS = {
     "batchnorm": OP_BATCHNORM,
@@ -160,6 +163,10 @@ RULES = {
     "adam": (RULE_ADAM, 2, 3),
     "adamw": (RULE_ADAMW, 2, 4),
     "radam": (RULE_RADAM, 2, 3),
+    # Those of `fastnn.book.optimizers`: the rate is in the velocity, and eps outside the correction.
+    "course_momentum": (RULE_COURSE_MOMENTUM, 1, 1),
+    "course_nesterov": (RULE_COURSE_NESTEROV, 1, 1),
+    "course_adam": (RULE_COURSE_ADAM, 2, 3),
 }
 
 
@@ -167,6 +174,7 @@ cdef struct Operation:
     int code
     double a                     # slope, alpha, ratio, standard deviation, or momentum
     double b                     # eps, or the scale of what dropout keeps
+    double expected              # dropout: factor on its input in inference
     uint64_t layer               # dropout and noise: the layer's index
     double rate                  # factor on the learning rate
     bint trained                 # prelu: its slopes are
@@ -260,6 +268,12 @@ cdef struct Plan:
     double clip_value, clip_norm  # bounds on gradients; 0: none
     double* squares              # (stages, 2, MAX_PIECES): of the gradients of slices and of columns
     bint bounds_weights          # a stage has a max_norm
+    bint reviews                 # the loss of a batch once more, after its update
+    double guard                 # of its logarithms
+    void* review_scratch         # for each piece of rows, two buffers and the outputs
+    Py_ssize_t review_rows       # of the largest piece
+    double* review_losses        # one sum for each piece of rows
+    double* review_penalties     # (stages, MAX_PIECES)
     double* piece_losses         # one sum for each piece of rows
     int64_t* piece_hits
     Source source
@@ -268,6 +282,7 @@ cdef struct Plan:
     const double* rates
     double* losses
     int64_t* hits
+    double* reviewed             # losses after the updates
     Py_ssize_t first, last, done
     uint64_t model_step          # of batch ``first``
     uint64_t update_step

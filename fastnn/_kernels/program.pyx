@@ -42,8 +42,8 @@ from fastnn._kernels.loops cimport *
 cnp.import_array()
 
 include "plan.pxi"
-include "training.pxi"
 include "inference.pxi"
+include "training.pxi"
 
 
 cdef void* flat_memory(object a, str name, int type_num, Py_ssize_t size) except? NULL:
@@ -84,7 +84,8 @@ cdef class Program:
         For a program that trains: "rows" (of the largest batch), "by_columns" and "row_pieces" (how
         threads share a step), "grads", "averages" (at most two flat arrays), "rule" (name and
         numbers), "loss" (likewise), "clip_value" and "clip_norm" (bounds on
-        gradients; 0 for none).
+        gradients; 0 for none), "review" (None; or the guard of the logarithms in a batch's loss
+        that is computed once more after its update, in inference mode).
     """
 
     cdef Plan plan
@@ -189,6 +190,7 @@ cdef class Program:
                 op.code = OPERATIONS[operation["code"]]
                 op.a = operation.get("a", 0.0)
                 op.b = operation.get("b", 0.0)
+                op.expected = operation.get("expected", 1.0)
                 op.layer = operation.get("layer", 0)
                 op.rate = operation.get("rate", 1.0)
                 if plan.by_columns and op.code in WANT_ROWS:
@@ -242,6 +244,13 @@ cdef class Program:
         plan.loss_number = numbers[0] if numbers else 0.0
         plan.clip_value = training["clip_value"]
         plan.clip_norm = training["clip_norm"]
+        plan.reviews = training["review"] is not None
+        if plan.reviews:
+            plan.guard = training["review"]
+            if plan.loss != LOSS_CLASSES or plan.stage[0].operations:
+                raise ValueError(
+                    "a review is of the softmax cross-entropy of labels, and of inputs as they came"
+                )
         self.held += [training["grads"], *averages]
         return 0
 
@@ -306,6 +315,14 @@ cdef class Program:
         used += lines(plan.stages * MAX_PIECES * 8)
         plan.squares = <double*>(arena + used)
         used += lines(plan.stages * 2 * MAX_PIECES * 8)
+        if plan.reviews:
+            plan.review_rows = (n + plan.row_pieces - 1) // plan.row_pieces
+            plan.review_scratch = arena + used
+            used += 3 * plan.row_pieces * lines(plan.review_rows * plan.widest * self.itemsize)
+            plan.review_losses = <double*>(arena + used)
+            used += lines(plan.row_pieces * 8)
+            plan.review_penalties = <double*>(arena + used)
+            used += lines(plan.stages * MAX_PIECES * 8)
         return used
 
     cdef int _read_from(self, Source* source, object x, double scale) except -1:
@@ -366,6 +383,7 @@ cdef class Program:
         with nogil:
             for rank in range(threads):
                 readings[rank].plan = &plan
+                readings[rank].source = &plan.source
                 readings[rank].threads = threads
                 readings[rank].rank = rank
                 readings[rank].rows = n
@@ -420,7 +438,7 @@ cdef class Program:
         """Let go of the examples and of the epoch's arrays."""
         self._examples = self._epoch = None
 
-    def set_epoch(self, order, bounds, rates, losses, hits):
+    def set_epoch(self, order, bounds, rates, losses, hits, reviewed=None):
         """The batches that `run` runs, and where it writes what comes of them.
 
         Parameters
@@ -436,6 +454,8 @@ cdef class Program:
         hits : ndarray, (batches,), int64
             Written: rows of each batch whose class was right; with binary cross-entropy, its right
             answers, one for each output of each row.
+        reviewed : ndarray, (batches,), float64, optional
+            Written, by a program with a review: the loss of each batch after its step.
         """
         cdef Plan* plan = &self.plan
         cdef Py_ssize_t batches, k
@@ -452,6 +472,8 @@ cdef class Program:
         plan.rates = <const double*>readable(rates, "rates", cnp.NPY_FLOAT64, batches)
         plan.losses = <double*>flat_memory(losses, "losses", cnp.NPY_FLOAT64, batches)
         plan.hits = <int64_t*>flat_memory(hits, "hits", cnp.NPY_INT64, batches)
+        if plan.reviews:
+            plan.reviewed = <double*>flat_memory(reviewed, "reviewed", cnp.NPY_FLOAT64, batches)
         if bounds.size and (bounds[0] < 0 or bounds[batches] > order.size):
             raise ValueError("bounds must lie within the order")
         for k in range(batches):
@@ -459,7 +481,7 @@ cdef class Program:
                 raise ValueError(f"batches must have 1 to {self.capacity} rows")
         if order.size and (order.min() < 0 or order.max() >= self._rows):
             raise ValueError("order must hold numbers of rows")
-        self._epoch = (order, bounds, rates, losses, hits)
+        self._epoch = (order, bounds, rates, losses, hits, reviewed)
         self._batches = batches
 
     def run(

@@ -450,7 +450,7 @@ cdef void update_span(
     cdef Rule* rule = &plan.rule
     cdef double* number = rule.numbers
     cdef real* p = <real*>plan.params + at
-    cdef const real* g = <const real*>plan.grads + at
+    cdef real* g = <real*>plan.grads + at
     cdef real* s = <real*>plan.averages[0] + at
     cdef real* d = <real*>plan.averages[1] + at
     cdef real rate = <real>lr
@@ -469,6 +469,12 @@ cdef void update_span(
         rmsprop_span(p, g, s, rate, a, rest_a, b, n)
     elif rule.code == RULE_ADADELTA:
         adadelta_span(p, g, s, d, rate, a, rest_a, b, n)
+    elif rule.code == RULE_COURSE_MOMENTUM:
+        scale_span(g, rate, n)
+        momentum_span(p, g, s, <real>1, a, n)
+    elif rule.code == RULE_COURSE_NESTEROV:
+        scale_span(g, rate, n)
+        nesterov_span(p, g, s, <real>1, a, n)
     else:
         step_size = lr / (1.0 - pow(number[0], <double>t))
         power = pow(number[1], <double>t)
@@ -484,6 +490,8 @@ cdef void update_span(
             root = 1.0
         else:
             root = 1.0 / sqrt(1.0 - power)
+            if rule.code == RULE_COURSE_ADAM:
+                c = <real>(number[2] * root)
         adam_span(
             p, g, s, d, <real>(1.0 - lr * number[3] if rule.code == RULE_ADAMW else 1.0),
             <real>step_size, a, rest_a, b, rest_b, <real>root, c, n
@@ -675,21 +683,26 @@ cdef void input_gradient(
 # --------------------------------------------------------------------------------------------------
 
 
+cdef inline double penalty_of(Stage* stage, const real* w, Py_ssize_t n) noexcept nogil:
+    cdef double penalty = 0
+    if stage.l1 > 0:
+        penalty += stage.l1 * sum_absolutes(w, n)
+    if stage.l2 > 0:
+        penalty += 0.5 * stage.l2 * sum_squares(w, n)
+    return penalty
+
+
 cdef void penalize(
     Plan* plan, Stage* stage, Py_ssize_t at, Py_ssize_t n, double* value, real zero
 ) noexcept nogil:
     """Penalty of weights ``at`` to ``at + n``; its gradient is added, before the update."""
     cdef const real* w = <const real*>plan.params + at
     cdef real* dw = <real*>plan.grads + at
-    value[0] = 0
-    if stage.l1 > 0:
-        value[0] += stage.l1 * sum_absolutes(w, n)
-        if stage.trained:
-            l1_gradient_span(w, <real>stage.l1, dw, n)
-    if stage.l2 > 0:
-        value[0] += 0.5 * stage.l2 * sum_squares(w, n)
-        if stage.trained:
-            l2_gradient_span(w, <real>stage.l2, dw, n)
+    value[0] = penalty_of(stage, w, n)
+    if stage.l1 > 0 and stage.trained:
+        l1_gradient_span(w, <real>stage.l1, dw, n)
+    if stage.l2 > 0 and stage.trained:
+        l2_gradient_span(w, <real>stage.l2, dw, n)
 
 
 cdef inline double* squares_of(Plan* plan, int number, bint columns, int piece) noexcept nogil:
@@ -932,6 +945,67 @@ cdef void finish_updates(
 
 
 # --------------------------------------------------------------------------------------------------
+# Review: the loss of the batch once more, after the update
+# --------------------------------------------------------------------------------------------------
+
+
+cdef void review_rows(Plan* plan, Py_ssize_t n, int rank, real zero) noexcept nogil:
+    """The batch in inference mode: the cross-entropy, guarded, of this thread's pieces."""
+    cdef Stage* entry = &plan.stage[0]
+    cdef Py_ssize_t c = plan.stage[plan.stages - 1].width, row, rows
+    cdef Py_ssize_t buffer_bytes = plan.review_rows * plan.widest * sizeof(real)
+    cdef char* scratch
+    cdef real* out
+    cdef Source batch
+    cdef Reading reading
+    cdef int piece
+    memset(&batch, 0, sizeof(Source))
+    batch.row_bytes = entry.stride * sizeof(real)
+    batch.type_num = plan.type_num
+    batch.scale = 1.0
+    batch.features = entry.width
+    for piece in range(plan.row_pieces):
+        if piece % plan.threads != rank:
+            continue
+        row = piece_row(plan, piece, n)
+        rows = piece_row(plan, piece + 1, n) - row
+        batch.rows = <const char*>entry.out + row * batch.row_bytes
+        scratch = <char*>plan.review_scratch + 3 * piece * buffer_bytes
+        out = <real*>(scratch + 2 * buffer_bytes)
+        reading = Reading(plan, &batch, 1, 0, rows, out, scratch, buffer_bytes)
+        infer_rows(&reading, 0, rows, zero)
+        softmax_rows(out, out, rows, c)
+        plan.review_losses[piece] = cross_entropy_rows(
+            out, plan.batch_labels + row, <const real*>NULL, 0, plan.guard, <real*>NULL, rows, c
+        )
+
+
+cdef void review_weights(Plan* plan, int rank, real zero) noexcept nogil:
+    """The penalties of this thread's slices."""
+    cdef Stage* stage
+    cdef int number, piece
+    for number in range(1, plan.stages):
+        stage = &plan.stage[number]
+        for piece in range(stage.slices):
+            if piece % plan.threads == rank:
+                plan.review_penalties[number * MAX_PIECES + piece] = penalty_of(
+                    stage, <const real*>plan.params + stage.w + stage.slice[piece] * stage.width,
+                    (stage.slice[piece + 1] - stage.slice[piece]) * stage.width
+                )
+
+
+cdef void settle_review(Plan* plan, Py_ssize_t batch, Py_ssize_t n) noexcept nogil:
+    cdef double loss = 0, penalty = 0
+    cdef int number, piece
+    for piece in range(plan.row_pieces):
+        loss += plan.review_losses[piece]
+    for number in range(1, plan.stages):
+        for piece in range(plan.stage[number].slices):
+            penalty += plan.review_penalties[number * MAX_PIECES + piece]
+    plan.reviewed[batch] = loss / n + penalty
+
+
+# --------------------------------------------------------------------------------------------------
 # Steps
 # --------------------------------------------------------------------------------------------------
 
@@ -1039,6 +1113,12 @@ cdef void train_steps(Plan* plan, int rank, real zero) noexcept nogil:
             step_by_rows(plan, batch, start, n, rank, step, &update, zero)
         if rank == 0:
             settle_penalty(plan, batch)
+        if plan.reviews:
+            review_rows(plan, n, rank, zero)
+            review_weights(plan, rank, zero)
+            fastnn_wait(&plan.barrier, plan.threads)
+            if rank == 0:
+                settle_review(plan, batch, n)
         if plan.stop:
             return
         batch += 1

@@ -16,7 +16,7 @@ from fastnn.layers.base import Layer
 from fastnn.layers.batchnorm import BatchNorm
 from fastnn.layers.dropout import Dropout
 from fastnn.layers.maxout import Maxout
-from fastnn.layers.noise import GaussianNoise, MaskingNoise
+from fastnn.layers.noise import GaussianNoise, MaskingNoise, UnscaledDropout
 from fastnn.layers.prelu import PReLU
 from fastnn.layers.softmax import Softmax
 from fastnn.layers.tied import TiedAffine
@@ -63,4 +63,5 @@ __all__ = [
     "Softplus",
     "Tanh",
     "TiedAffine",
+    "UnscaledDropout",
 ]

@@ -85,3 +85,20 @@ class MaskingNoise(Layer):
         dx = self.input_gradient_buffer(rows)
         self.kernels.masking_noise_backward(dout, self._mask, dx)
         return dx
+
+
+class UnscaledDropout(MaskingNoise):
+    """Dropout as it was first written: what stays is not scaled, but inference is.
+
+    There everything is multiplied by ``1 - ratio``, the share that was seen in training. `Dropout`
+    gives the same expectations and costs inference nothing; this one is for `fastnn.book`, and not
+    in the vocabulary of model files.
+    """
+
+    kind = "unscaled_dropout"
+
+    def forward(self, x: np.ndarray, train: bool = False, step: int = 0) -> np.ndarray:
+        if train:
+            return super().forward(x, train, step)
+        self._masked = False
+        return np.multiply(x, 1 - self.ratio, out=self.output_buffer(self.check_input(x)))
