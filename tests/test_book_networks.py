@@ -6,7 +6,7 @@ import textbook
 from networks import blobs
 
 from fastnn import book
-from fastnn.book.networks import UnscaledDropout
+from fastnn.layers import UnscaledDropout
 
 SETTINGS = {
     "plain": {},
@@ -100,7 +100,7 @@ def test_dropout_equals_the_formulas_with_its_masks():
     network, formulas = pair(sizes=(8, [50, 40], 3), use_dropout=True, dropout_ration=0.3)
     x, t = blobs(20)
     grads = network.gradient(x, t)
-    dropouts = [layer for layer in network._model.layers if isinstance(layer, UnscaledDropout)]
+    dropouts = [layer for layer in network.model.layers if isinstance(layer, UnscaledDropout)]
     formulas.ratio, formulas.masks = 0.3, [layer._mask.copy() for layer in dropouts]
     assert [0.6 < mask.mean() < 0.8 for mask in formulas.masks] == [True, True]
     equal(grads, formulas.gradient(x, t))
@@ -157,7 +157,7 @@ def test_classes_of_many_rows_are_those_of_float64(ratio, scale, close):
     np.testing.assert_allclose(network.predict(x), formulas.forward(x), rtol=1e-9)
     expected = network.predict(x).argmax(axis=1)
     assert len(np.unique(expected)) > 1
-    np.testing.assert_array_equal(network._classes(network._rows(x)), expected)
+    np.testing.assert_array_equal(network._classes(network.rows(x)), expected)
     assert network.accuracy(x, expected) == 1
     assert network.accuracy(x, t) == (expected == t).mean()
 

@@ -16,7 +16,7 @@ from fastnn.checks import (
     sequence,
     source_rows,
 )
-from fastnn.layers import Affine, BatchNorm, Dropout, Layer, ReLU, Sigmoid
+from fastnn.layers import Affine, BatchNorm, Layer, ReLU, Sigmoid, UnscaledDropout
 from fastnn.model import CHUNK, Sequential
 from fastnn.numerical import numerical_gradient
 
@@ -40,28 +40,7 @@ NAMES = (
 )
 
 
-class UnscaledDropout(Dropout):
-    """Dropout that leaves what stays as it is, and scales by ``1 - ratio`` in inference."""
-
-    kind = "unscaled_dropout"
-
-    def forward(self, x: np.ndarray, train: bool = False, step: int = 0) -> np.ndarray:
-        if train:
-            out = super().forward(x, train, step)
-            if self._dropped:
-                out *= 1 - self.ratio
-            return out
-        self._dropped = False
-        return np.multiply(x, 1 - self.ratio, out=self.output_buffer(self.check_input(x)))
-
-    def backward(self, dout: np.ndarray, input_gradient: bool = True) -> np.ndarray | None:
-        dx = super().backward(dout, input_gradient)
-        if dx is not None and self._dropped:
-            dx *= 1 - self.ratio
-        return dx
-
-
-class _Network:
+class Network:
     """Base: the course's interface to a float64 model.
 
     Attributes
@@ -69,6 +48,12 @@ class _Network:
     params : dict
         ``W1``, ``b1``, ``gamma1``, ``beta1``, ``W2``...: float64 arrays, to be changed in place or
         replaced by others of their shapes.
+    model : Sequential
+        The fastnn model behind it.
+    views : dict
+        The arrays of ``params`` that are the model's own memory.
+    training_passes : int
+        Passes in training mode so far; each has its own dropout masks.
     weight_decay_lambda : float
         lambda: the loss has lambda / 2 times the squares of all W, their gradient lambda * W.
     """
@@ -77,13 +62,13 @@ class _Network:
         self, layers: Sequence[Layer], input_size: int, weight_decay_lambda: float, rng: Rng
     ) -> None:
         self.weight_decay_lambda = real_in("weight_decay_lambda", weight_decay_lambda, 0)
-        self._model = Sequential(layers, positive_int("input_size", input_size), rng, "float64")
-        self._model.flat_state[:] = 0  # the running variance too, which is one elsewhere
-        self._kernels = self._model.backend.kernels
-        self._views = self._by_course_name(self._model.params)
-        self._gradients = self._by_course_name(self._model.grads)
-        self.params: dict[str, np.ndarray] = dict(self._views)
-        self._training_passes = 0
+        self.model = Sequential(layers, positive_int("input_size", input_size), rng, "float64")
+        self.model.flat_state[:] = 0  # the running variance too, which is one elsewhere
+        self._kernels = self.model.backend.kernels
+        self.views = self.by_course_name(self.model.params)
+        self._gradients = self.by_course_name(self.model.grads)
+        self.params: dict[str, np.ndarray] = dict(self.views)
+        self.training_passes = 0
         self._rounded: Sequential | None = None
 
     def predict(self, x: Any, train_flg: bool = False) -> np.ndarray:
@@ -100,7 +85,7 @@ class _Network:
         -------
         ndarray, (N, output_size) or (output_size,)
         """
-        rows = self._rows(x)
+        rows = self.rows(x)
         scores = self._scores(rows, train_flg)
         return scores[0] if np.ndim(x) == 1 else scores
 
@@ -121,14 +106,14 @@ class _Network:
             x or t of the wrong type, shape or range; a replaced array of ``params`` that does not
             fit.
         """
-        rows = self._rows(x)
-        labels = class_labels(t, len(rows), self._model.output_size)
+        rows = self.rows(x)
+        labels = class_labels(t, len(rows), self.model.output_size)
         return self._cross_entropy(self._scores(rows, train_flg), labels) + self._decay()
 
     def accuracy(self, x: Any, t: Any) -> float:
         """The share of the rows whose largest score is that of their label."""
-        rows = self._rows(x)
-        labels = class_labels(t, len(rows), self._model.output_size)
+        rows = self.rows(x)
+        labels = class_labels(t, len(rows), self.model.output_size)
         return int(np.count_nonzero(self._classes(rows) == labels)) / len(labels)
 
     def gradient(self, x: Any, t: Any) -> dict[str, np.ndarray]:
@@ -138,13 +123,13 @@ class _Network:
         of the logarithm does not enter: it changes the gradient by less than a millionth, unless
         the probability of the label is as small as the guard.
         """
-        rows = self._rows(x)
-        labels = class_labels(t, len(rows), self._model.output_size)
+        rows = self.rows(x)
+        labels = class_labels(t, len(rows), self.model.output_size)
         self._adopt()
         scores = self._train_scores(rows)
         dscores = np.empty_like(scores)
         self._kernels.softmax_cross_entropy(scores, labels, None, np.empty_like(scores), dscores)
-        self._model.backward_rows(dscores)
+        self.model.backward_rows(dscores)
         self._decay(into_gradients=True)
         return {name: gradient.copy() for name, gradient in self._gradients.items()}
 
@@ -155,25 +140,25 @@ class _Network:
         of the first, if there was none), so that the two can be compared; BatchNorm's running
         averages are afterwards what they were.
         """
-        rows = as_real(self._rows(x), self._model.dtype)
-        labels = class_labels(t, len(rows), self._model.output_size)
+        rows = as_real(self.rows(x), self.model.dtype)
+        labels = class_labels(t, len(rows), self.model.output_size)
         self._adopt()
-        masks = max(self._training_passes - 1, 0)
-        averages = self._model.flat_state.copy()
+        masks = max(self.training_passes - 1, 0)
+        averages = self.model.flat_state.copy()
 
         def loss(_: np.ndarray) -> float:
-            scores = self._model.forward_rows(rows, train=True, step=masks)
+            scores = self.model.forward_rows(rows, train=True, step=masks)
             return self._cross_entropy(scores, labels) + self._decay()
 
         try:
-            return {name: numerical_gradient(loss, view) for name, view in self._views.items()}
+            return {name: numerical_gradient(loss, view) for name, view in self.views.items()}
         finally:
-            self._model.flat_state[:] = averages
+            self.model.flat_state[:] = averages
 
     # -- parts -------------------------------------------------------------------------------------
 
-    def _by_course_name(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        count = sum(layer.kind == "affine" for layer in self._model.layers)
+    def by_course_name(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        count = sum(layer.kind == "affine" for layer in self.model.layers)
         return {
             f"{name}{number}": arrays[f"{kind}{number}.{key}"]
             for number in range(1, count + 1)
@@ -183,7 +168,7 @@ class _Network:
 
     def _adopt(self) -> None:
         """Take over the values of arrays that were put into ``params`` in place of ours."""
-        for name, view in self._views.items():
+        for name, view in self.views.items():
             value = self.params.get(name)
             if value is view:
                 continue
@@ -195,26 +180,26 @@ class _Network:
                 )
             view[...] = array
 
-    def _rows(self, x: Any) -> np.ndarray:
+    def rows(self, x: Any) -> np.ndarray:
         array = as_array("x", x)
         if array.ndim != 2:
             array = array.reshape(1 if array.ndim == 1 else len(array), -1) if array.ndim else array
         if array.dtype == np.uint8:
             array = array.astype(np.float32)  # the course takes bytes as they are, 0 to 255
-        return source_rows("x", array, self._model.input_shape, self._model.dtype)
+        return source_rows("x", array, self.model.input_shape, self.model.dtype)
 
     def _scores(self, rows: np.ndarray, train: bool = False) -> np.ndarray:
         self._adopt()
         if train:
             return self._train_scores(rows).copy()
         if len(rows) < CHUNK:  # where products go to as many threads as BLAS has
-            return self._model.forward_rows(as_real(rows, self._model.dtype)).copy()
-        return self._model.predict_rows(rows)
+            return self.model.forward_rows(as_real(rows, self.model.dtype)).copy()
+        return self.model.predict_rows(rows)
 
     def _train_scores(self, rows: np.ndarray) -> np.ndarray:
-        batch = as_real(rows, self._model.dtype)
-        scores = self._model.forward_rows(batch, train=True, step=self._training_passes)
-        self._training_passes += 1
+        batch = as_real(rows, self.model.dtype)
+        scores = self.model.forward_rows(batch, train=True, step=self.training_passes)
+        self.training_passes += 1
         return scores
 
     def _classes(self, rows: np.ndarray) -> np.ndarray:
@@ -223,7 +208,9 @@ class _Network:
         Of many rows, the scores are computed in float32, in half the time; and once more in
         float64 for those few rows whose two best scores are so close that rounding might decide.
         """
-        scores = self._scores(rows if len(rows) < MANY_ROWS else rows[:COMPARED_ROWS])
+        self._adopt()
+        # Not by BLAS's own threads: for a while they would go on to hold a core, waiting.
+        scores = self.model.predict_rows(rows if len(rows) < MANY_ROWS else rows[:COMPARED_ROWS])
         if len(scores) == len(rows):
             return scores.argmax(axis=1)
         with np.errstate(all="ignore"):  # what is too large for float32 is never certain
@@ -237,22 +224,22 @@ class _Network:
             certain = best[:, 1] - best[:, 0] > margin * size
         classes = quick.argmax(axis=1)
         if not certain.all():
-            classes[~certain] = self._scores(rows[~certain]).argmax(axis=1)
+            classes[~certain] = self.model.predict_rows(rows[~certain]).argmax(axis=1)
         return classes
 
     def _rounded_model(self) -> Sequential:
         """The model in float32, without dropout, whose factor goes into the weights after it."""
-        model = self._model
+        model = self.model
         if self._rounded is None:
             layers = [
                 type(layer).from_settings(layer.settings())
                 for layer in model.layers
-                if not isinstance(layer, Dropout)
+                if not isinstance(layer, UnscaledDropout)
             ]
             self._rounded = Sequential(layers, model.input_shape, 0, "float32", model.backend.name)
         for name, view in (self._rounded.params | self._rounded.state).items():
             view[...] = (model.params | model.state)[name]
-        dropouts = [layer for layer in model.layers if isinstance(layer, Dropout)]
+        dropouts = [layer for layer in model.layers if isinstance(layer, UnscaledDropout)]
         for number, layer in enumerate(dropouts, start=2):
             self._rounded.params[f"affine{number}.w"] *= 1 - layer.ratio
         return self._rounded
@@ -270,12 +257,12 @@ class _Network:
             self._kernels.l2_penalty(
                 view, strength, self._gradients[name] if into_gradients else None
             )
-            for name, view in self._views.items()
+            for name, view in self.views.items()
             if name.startswith("W")
         )
 
 
-class MultiLayerNetExtend(_Network):
+class MultiLayerNetExtend(Network):
     """Affine, BatchNorm, activation and dropout for each hidden layer, and a last affine one.
 
     Parameters
@@ -422,6 +409,10 @@ class TwoLayerNetSigmoid(TwoLayerNet):
         probabilities = np.empty_like(scores)
         self._kernels.softmax_forward(scores, probabilities)
         return probabilities[0] if np.ndim(x) == 1 else probabilities
+
+
+# Whose steps have a native form; a class derived from one of them may change what a step is.
+NETWORKS = (MultiLayerNetExtend, MultiLayerNet, TwoLayerNet, TwoLayerNetSigmoid)
 
 
 def _init(weight_init_std: str | float) -> str | float:

@@ -17,19 +17,29 @@ from fastnn.checks import real_in
 EPS = 1e-7
 
 
-class _Optimizer:
+class Optimizer:
     """Base: from dicts of arrays to kernel calls on flat memory, with running averages by name.
 
     Parameters
     ----------
     lr : float
         Learning rate; an attribute, which may be changed between updates.
+
+    Attributes
+    ----------
+    iter : int
+        Updates done.
+    averages : dict
+        Name of an average and of a parameter to the running average, flat.
     """
+
+    average_names: tuple[str, ...] = ()
 
     def __init__(self, lr: float) -> None:
         self.lr = real_in("lr", lr, 0)
+        self.iter = 0
+        self.averages: dict[tuple[str, str], np.ndarray] = {}
         self._kernels: ModuleType = get_backend().kernels
-        self._averages: dict[tuple[str, str], np.ndarray] = {}
 
     def update(self, params: MutableMapping[str, Any], grads: MutableMapping[str, Any]) -> None:
         """One step downhill.
@@ -46,6 +56,7 @@ class _Optimizer:
         TypeError, ValueError
             A parameter that is not floating-point; a gradient that is missing or of another shape.
         """
+        self.iter += 1
         for name, value in params.items():
             p = _flat(name, value)
             if name not in grads:
@@ -69,12 +80,12 @@ class _Optimizer:
     def _average(self, what: str, name: str, p: np.ndarray) -> np.ndarray:
         """A running average of this parameter, zero before the first update."""
         key = what, name
-        if key not in self._averages or self._averages[key].shape != p.shape:
-            self._averages[key] = np.zeros_like(p)
-        return self._averages[key]
+        if key not in self.averages or self.averages[key].shape != p.shape:
+            self.averages[key] = np.zeros_like(p)
+        return self.averages[key]
 
 
-class SGD(_Optimizer):
+class SGD(Optimizer):
     """``p -= lr * g``."""
 
     def __init__(self, lr: float = 0.01) -> None:
@@ -84,8 +95,10 @@ class SGD(_Optimizer):
         self._kernels.sgd_update(p, g, self.lr)
 
 
-class Momentum(_Optimizer):
+class Momentum(Optimizer):
     """``v = momentum * v - lr * g; p += v``."""
+
+    average_names = ("v",)
 
     def __init__(self, lr: float = 0.01, momentum: float = 0.9) -> None:
         super().__init__(lr)
@@ -111,8 +124,10 @@ class Nesterov(Momentum):
         self._kernels.nesterov_update(p, self.lr * g, v, 1.0, self.momentum)
 
 
-class AdaGrad(_Optimizer):
+class AdaGrad(Optimizer):
     """``h += g^2; p -= lr * g / (sqrt(h) + 1e-7)``."""
+
+    average_names = ("h",)
 
     def __init__(self, lr: float = 0.01) -> None:
         super().__init__(lr)
@@ -121,8 +136,10 @@ class AdaGrad(_Optimizer):
         self._kernels.adagrad_update(p, g, self._average("h", name, p), self.lr, EPS)
 
 
-class RMSprop(_Optimizer):
+class RMSprop(Optimizer):
     """``h = decay * h + (1 - decay) * g^2; p -= lr * g / (sqrt(h) + 1e-7)``."""
+
+    average_names = ("h",)
 
     def __init__(self, lr: float = 0.01, decay_rate: float = 0.99) -> None:
         super().__init__(lr)
@@ -133,22 +150,19 @@ class RMSprop(_Optimizer):
         self._kernels.rmsprop_update(p, g, h, self.lr, self.decay_rate, EPS)
 
 
-class Adam(_Optimizer):
+class Adam(Optimizer):
     """``m += (1 - beta1) (g - m); v += (1 - beta2) (g^2 - v); p -= lr_t * m / (sqrt(v) + 1e-7)``.
 
     With ``lr_t = lr * sqrt(1 - beta2^t) / (1 - beta1^t)``, t counting from 1: the shorter form at
     the end of section 2 of Kingma and Ba (2014), https://arxiv.org/abs/1412.6980.
     """
 
+    average_names = ("m", "v")
+
     def __init__(self, lr: float = 0.001, beta1: float = 0.9, beta2: float = 0.999) -> None:
         super().__init__(lr)
         self.beta1 = real_in("beta1", beta1, 0, 1, open_high=True)
         self.beta2 = real_in("beta2", beta2, 0, 1, open_high=True)
-        self.iter = 0
-
-    def update(self, params: MutableMapping[str, Any], grads: MutableMapping[str, Any]) -> None:
-        self.iter += 1
-        super().update(params, grads)
 
     def _step(self, name: str, p: np.ndarray, g: np.ndarray) -> None:
         # The kernel corrects v before the root, and adds eps after: it gets the eps that is 1e-7

@@ -1,13 +1,16 @@
 """The course's trainer: random batches, accuracies by epoch, printed as it goes."""
 
+import math
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
+from fastnn.book.native import NativeSteps, native_steps
 from fastnn.book.optimizers import SGD, AdaGrad, Adam, Momentum, Nesterov, RMSprop
 from fastnn.checks import Rng, as_array, generator, positive_int
+from fastnn.interrupts import deferred_interrupt
 
 OPTIMIZERS: dict[str, Any] = {
     "sgd": SGD,
@@ -103,11 +106,16 @@ class Trainer:
 
     def train_step(self) -> None:
         """Draw a batch, update, note the loss; the first step of an epoch judges the network."""
-        rows = self.rng.integers(self.train_size, size=self.batch_size)
+        rows = self._draw()
         x_batch, t_batch = self.x_train[rows], self.t_train[rows]
         grads = self.network.gradient(x_batch, t_batch)
         self.optimizer.update(self.network.params, grads)
-        loss = self.network.loss(x_batch, t_batch)
+        self._note(self.network.loss(x_batch, t_batch))
+
+    def _draw(self) -> np.ndarray:
+        return self.rng.integers(self.train_size, size=self.batch_size)
+
+    def _note(self, loss: float) -> None:
         self.train_loss_list.append(loss)
         self._print(f"train loss:{loss}")
         if self.current_iter >= self.current_epoch * self.iter_per_epoch:
@@ -126,11 +134,37 @@ class Trainer:
         )
 
     def train(self) -> None:
-        """All steps of all epochs, then the accuracy on the whole test set."""
-        for _ in range(self.max_iter):
-            self.train_step()
+        """All steps of all epochs, then the accuracy on the whole test set.
+
+        With one of `fastnn.book`'s networks and optimizers, the steps between two judgements are
+        made in the native program, and printed some at a time.
+        """
+        native = None
+        if type(self).train_step is Trainer.train_step:
+            native = native_steps(
+                self.network, self.optimizer, self.x_train, self.t_train, self.batch_size
+            )
+        if native is not None:
+            self._train_natively(native)
+        else:
+            for _ in range(self.max_iter):
+                self.train_step()
         test_acc = self.network.accuracy(self.x_test, self.t_test)
         self._print(f"=============== Final Test Accuracy ===============\ntest acc:{test_acc}")
+
+    def _train_natively(self, native: NativeSteps) -> None:
+        end = self.current_iter + self.max_iter
+        with deferred_interrupt() as raise_if_interrupted:
+            while self.current_iter < end:
+                judged = max(math.ceil(self.current_epoch * self.iter_per_epoch), self.current_iter)
+                steps = min(judged + 1, end) - self.current_iter
+                rows = np.stack([self._draw() for _ in range(steps)])
+                while len(rows):
+                    losses = native.run(rows)
+                    rows = rows[len(losses) :]
+                    for loss in losses:
+                        self._note(loss)
+                    raise_if_interrupted()
 
     def _print(self, line: str) -> None:
         if self.verbose:
