@@ -9,10 +9,11 @@ import numpy as np
 from fastnn.checks import Rng, generator, one_of, positive_int, real_in, real_rows
 from fastnn.engine import EagerEngine, Examples
 from fastnn.losses import LOSSES, Loss
-from fastnn.model import Sequential, Summary
+from fastnn.model import Sequential
 from fastnn.numerical import SMALLEST, both_sides
 from fastnn.optimizers import SGD
 from fastnn.regularizers import Regularizer
+from fastnn.summary import Summary
 
 # A loss is computed to a few of the last digit; differences of it, to this over the step.
 ROUNDING = 10 * np.finfo(np.float64).eps

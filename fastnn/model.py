@@ -31,6 +31,7 @@ from fastnn.errors import CorruptFileError
 from fastnn.initializers import INITIALIZERS
 from fastnn.layers import LAYERS, Activation, Affine, BatchNorm, Dropout, Layer, Softmax
 from fastnn.regularizers import REGULARIZERS
+from fastnn.summary import Summary, summarize
 from fastnn.threads import SMALL_STEP, limited, thread_count
 
 # Rows that pass through the layers together in inference: their activations stay in cache.
@@ -38,15 +39,6 @@ CHUNK = 1024
 
 # What the names of the arrays of preprocessing begin with in a file; no layer is called so.
 PREPROCESSING = "preprocessing."
-
-
-class Summary(str):
-    """Text that shows itself as it is, at the prompt too."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return str(self)
 
 
 class Sequential:
@@ -576,36 +568,7 @@ class Sequential:
         Memory is that of parameters and state, what a model's file holds; training takes as much
         again for gradients, and what the optimizer keeps.
         """
-        rows = [("layer", "settings", "output", "memory", "parameters")]
-        for layer in self.layers:
-            count = sum(self.params[f"{layer.name}.{key}"].size for key in layer.param_names)
-            held = sum(getattr(layer, k).nbytes for k in layer.param_names + layer.state_names)
-            note = _training_note(layer) if count else ""
-            shape = f"(N, {layer.n_out})"
-            rows.append((layer.name, repr(layer), shape, _bytes(held), f"{count:,}{note}"))
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = [
-            "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
-            for row in rows
-        ]
-        lines.insert(1, "-" * max(map(len, lines)))
-        total = sum(view.size for view in self.params.values())
-        trained = sum(
-            getattr(layer, key).size
-            for layer in self.layers
-            if layer.trainable
-            for key in layer.param_names
-        )
-        part = "" if trained == total else f" ({trained:,} trained)"
-        held = sum(view.nbytes for view in (self.params | self.state).values())
-        shape = ", ".join(map(str, self.input_shape))
-        lines.append(
-            f"input (N, {shape}); {total:,} parameters{part}, {self.dtype}, "
-            f"{_bytes(held)}; backend {self.backend.name}"
-        )
-        if self.preprocessing is not None:
-            lines.append(f"its rows come from {self.preprocessing!r}: apply that first")
-        return Summary("\n".join(lines))
+        return summarize(self)
 
     def __repr__(self) -> str:
         layers = ", ".join(map(repr, self.layers))
@@ -802,20 +765,6 @@ def _check_description(config: Mapping[str, Any], arrays: Mapping[str, np.ndarra
         type(index) is int and 0 <= index < len(config["layers"]) for index in frozen
     ):
         raise ValueError(f"frozen must hold numbers of layers; got {frozen!r}")
-
-
-def _training_note(layer: Layer) -> str:
-    if not layer.trainable:
-        return " (frozen)"
-    return "" if layer.lr_scale == 1 else f" (lr x {layer.lr_scale:g})"
-
-
-def _bytes(count: int) -> str:
-    """A number of bytes, in a unit that makes it short."""
-    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= size:
-            return f"{count / size:.1f} {unit}"
-    return f"{count} B"
 
 
 def _unbound(layer: Any) -> Any:

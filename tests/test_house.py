@@ -24,7 +24,7 @@ FLOORS = [
     ["history"],
     ["engine"],
     ["model"],
-    ["lowering"],
+    ["lowering", "summary"],
     ["layers"],
     ["optimizers", "losses", "regularizers", "constraints", "initializers", "storage"],
     ["schedules", "metrics"],

@@ -1,0 +1,69 @@
+"""A model as a table for people."""
+
+from typing import TYPE_CHECKING
+
+from fastnn.layers import Layer
+
+if TYPE_CHECKING:
+    from fastnn.model import Sequential
+
+
+class Summary(str):
+    """Text that shows itself as it is, at the prompt too."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def summarize(model: "Sequential") -> Summary:
+    """The table of `Sequential.summary`."""
+    rows = [("layer", "settings", "output", "memory", "parameters")]
+    for layer in model.layers:
+        count = sum(model.params[f"{layer.name}.{key}"].size for key in layer.param_names)
+        held = sum(getattr(layer, k).nbytes for k in layer.param_names + layer.state_names)
+        note = _training_note(layer) if count else ""
+        shape = f"(N, {layer.n_out})"
+        rows.append((layer.name, repr(layer), shape, _bytes(held), f"{count:,}{note}"))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+    lines.insert(1, "-" * max(map(len, lines)))
+    lines.append(_totals(model))
+    if model.preprocessing is not None:
+        lines.append(f"its rows come from {model.preprocessing!r}: apply that first")
+    return Summary("\n".join(lines))
+
+
+def _totals(model: "Sequential") -> str:
+    total = sum(view.size for view in model.params.values())
+    trained = sum(
+        getattr(layer, key).size
+        for layer in model.layers
+        if layer.trainable
+        for key in layer.param_names
+    )
+    part = "" if trained == total else f" ({trained:,} trained)"
+    held = sum(view.nbytes for view in (model.params | model.state).values())
+    shape = ", ".join(map(str, model.input_shape))
+    return (
+        f"input (N, {shape}); {total:,} parameters{part}, {model.dtype}, "
+        f"{_bytes(held)}; backend {model.backend.name}"
+    )
+
+
+def _training_note(layer: Layer) -> str:
+    if not layer.trainable:
+        return " (frozen)"
+    return "" if layer.lr_scale == 1 else f" (lr x {layer.lr_scale:g})"
+
+
+def _bytes(count: int) -> str:
+    """A number of bytes, in a unit that makes it short."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count} B"
