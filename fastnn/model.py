@@ -29,7 +29,7 @@ from fastnn.data import saved
 from fastnn.data.preprocess import Pipeline, Preprocessor
 from fastnn.errors import CorruptFileError
 from fastnn.initializers import INITIALIZERS
-from fastnn.layers import LAYERS, Activation, Affine, BatchNorm, Dropout, Layer, Softmax
+from fastnn.layers import LAYERS, Affine, Layer, Softmax, chain
 from fastnn.regularizers import REGULARIZERS
 from fastnn.summary import Summary, summarize
 from fastnn.threads import SMALL_STEP, limited, thread_count
@@ -99,9 +99,9 @@ class Sequential:
         self.step = 0
         self._preprocessing: Preprocessor | Pipeline | None = None
         self._program: Any = None
-        self._check_layers()
-        names = self._names()
-        widths = _lay_out(self.layers, self.input_shape)
+        chain.check_unbound(self.layers)
+        names = chain.names(self.layers)
+        widths = chain.lay_out(self.layers, self.input_shape)
         self.output_size = widths[-1]
 
         draws = generator(rng)
@@ -135,7 +135,7 @@ class Sequential:
                 _under(name, self.grads),
                 _under(name, self.state),
             )
-            layer.followed_by = _activation_after(self.layers[index + 1 :])
+            layer.followed_by = chain.activation_after(self.layers[index + 1 :])
             layer.initialize(draws)
 
     @property
@@ -260,7 +260,7 @@ class Sequential:
         TypeError, ValueError
             No such layer; nothing is changed.
         """
-        for layer in self._range(None, until):
+        for layer in chain.between(self.layers, None, until):
             layer.trainable = False
 
     def unfreeze(
@@ -295,7 +295,7 @@ class Sequential:
         >>> [(layer.name, layer.lr_scale) for layer in model.layers if layer.trainable]
         [('affine2', 0.1), ('relu2', 0.1), ('affine3', 1.0)]
         """
-        layers = self._range(since, until)
+        layers = chain.between(self.layers, since, until)
         scale = None if lr_scale is None else real_in("lr_scale", lr_scale, 0)
         for layer in layers:
             layer.trainable = True
@@ -337,7 +337,7 @@ class Sequential:
             if not affine:
                 raise ValueError("the model has no Affine layer: say since which layer to replace")
             since = affine[-1]
-        body = self.layers[: self._index("since", since)]
+        body = self.layers[: chain.index_of(self.layers, "since", since)]
         if isinstance(head, Sequence) and not isinstance(head, str):
             new = list(head)
         else:
@@ -387,35 +387,6 @@ class Sequential:
             for key in keys:
                 getattr(layer, key)[...] = getattr(source, key)
         return model
-
-    def _range(
-        self, since: int | str | Layer | None, until: int | str | Layer | None
-    ) -> list[Layer]:
-        """The layers from one to another, both included."""
-        first = 0 if since is None else self._index("since", since)
-        last = len(self.layers) - 1 if until is None else self._index("until", until)
-        if first > last:
-            raise ValueError(
-                f"since must not come after until; got {self.layers[first].name} and "
-                f"{self.layers[last].name}"
-            )
-        return self.layers[first : last + 1]
-
-    def _index(self, argument: str, layer: int | str | Layer) -> int:
-        """Where a layer stands that is given by its index, its name or itself."""
-        if isinstance(layer, (int, np.integer)) and not isinstance(layer, bool):
-            if not -len(self.layers) <= layer < len(self.layers):
-                raise ValueError(
-                    f"{argument} must be the index of one of {len(self.layers)} layers; got {layer}"
-                )
-            return int(layer) % len(self.layers)
-        if not isinstance(layer, (str, Layer)):
-            raise TypeError(f"{argument} must be a layer, its name or its index; got {layer!r}")
-        for own in self.layers:
-            if own is layer or own.name == layer:
-                return own.index
-        names = ", ".join(own.name for own in self.layers)
-        raise ValueError(f"{argument} must be one of the model's layers, {names}; got {layer!r}")
 
     # -- running -----------------------------------------------------------------------------------
 
@@ -533,7 +504,7 @@ class Sequential:
         TypeError, ValueError
             As `forward`, and for layers as `unfreeze`.
         """
-        layers = self._range(since, until)
+        layers = chain.between(self.layers, since, until)
         shape = self.input_shape if layers[0].index == 0 else (layers[0].n_in,)
         rows = source_rows("x", x, shape, self.dtype)
         out = np.empty((len(rows), layers[-1].n_out), self.dtype)
@@ -686,52 +657,12 @@ class Sequential:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.preprocessing = state["preprocessing"]
 
-    # -- building ----------------------------------------------------------------------------------
-
-    def _check_layers(self) -> None:
-        if not self.layers:
-            raise ValueError("layers must hold at least one layer")
-        for layer in self.layers:
-            if not isinstance(layer, Layer):
-                raise TypeError(f"layers must hold layers, such as Affine(100); got {layer!r}")
-            if hasattr(layer, "name"):
-                raise ValueError(
-                    f"{layer!r} already belongs to a model: make a layer for each place"
-                )
-        if len({id(layer) for layer in self.layers}) < len(self.layers):
-            raise ValueError("a layer stands in two places: make a layer for each place")
-
-    def _names(self) -> list[str]:
-        counts: dict[str, int] = {}
-        names = []
-        for layer in self.layers:
-            counts[layer.kind] = counts.get(layer.kind, 0) + 1
-            names.append(f"{layer.kind}{counts[layer.kind]}")
-        return names
-
 
 def _shape(input_shape: int | Sequence[int]) -> tuple[int, ...]:
     sizes = input_shape if isinstance(input_shape, Sequence) else [input_shape]
     if not sizes:
         raise ValueError("input_shape must have at least one axis; got ()")
     return tuple(positive_int("input_shape", size) for size in sizes)
-
-
-def _lay_out(layers: Sequence[Layer], input_shape: tuple[int, ...]) -> list[int]:
-    """Link the layers; return the features before each, and after the last."""
-    widths = [math.prod(input_shape)]
-    for index, layer in enumerate(layers):
-        layer.n_in = widths[-1]
-        layer.link(layers[:index])
-        widths.append(layer.output_size(widths[-1]))
-    return widths
-
-
-def _activation_after(layers: Sequence[Layer]) -> str | None:
-    """Kind of the activation that comes first among these layers, behind BatchNorm and dropout."""
-    behind = (layer for layer in layers if not isinstance(layer, BatchNorm | Dropout))
-    first = next(behind, None)
-    return first.kind if isinstance(first, Activation) else None
 
 
 def _under(name: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -742,7 +673,7 @@ def _under(name: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]
 
 def _array_sizes(config: Mapping[str, Any]) -> Iterator[int]:
     layers = [from_config(settings, LAYERS, "layer") for settings in config["layers"]]
-    widths = _lay_out(layers, _shape(config["input_shape"]))
+    widths = chain.lay_out(layers, _shape(config["input_shape"]))
     for layer, width in zip(layers, widths, strict=False):
         for shape in (layer.parameter_shapes(width) | layer.state_shapes(width)).values():
             yield math.prod(shape)
