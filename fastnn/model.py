@@ -1,13 +1,12 @@
 """The model: an ordered list of layers over one flat buffer of parameters."""
 
-import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from fastnn import lowering, storage
+from fastnn import lowering, model_files
 from fastnn.backend import Backend, get_backend
 from fastnn.buffers import FlatArrays
 from fastnn.checks import (
@@ -23,22 +22,13 @@ from fastnn.checks import (
     sequence,
     source_rows,
 )
-from fastnn.components import Component, from_config, is_known
-from fastnn.constraints import CONSTRAINTS
-from fastnn.data import saved
 from fastnn.data.preprocess import Pipeline, Preprocessor
-from fastnn.errors import CorruptFileError
-from fastnn.initializers import INITIALIZERS
-from fastnn.layers import LAYERS, Affine, Layer, Softmax, chain
-from fastnn.regularizers import REGULARIZERS
+from fastnn.layers import Affine, Layer, Softmax, chain
 from fastnn.summary import Summary, summarize
 from fastnn.threads import SMALL_STEP, limited, thread_count
 
 # Rows that pass through the layers together in inference: their activations stay in cache.
 CHUNK = 1024
-
-# What the names of the arrays of preprocessing begin with in a file; no layer is called so.
-PREPROCESSING = "preprocessing."
 
 
 class Sequential:
@@ -95,7 +85,7 @@ class Sequential:
         self.layers: list[Layer] = sequence("layers", layers, "layers, such as Affine(100)")
         self.dtype = real_dtype(dtype)
         self.backend: Backend = get_backend(backend)
-        self.input_shape = _shape(input_shape)
+        self.input_shape = chain.as_shape(input_shape)
         self.step = 0
         self._preprocessing: Preprocessor | Pipeline | None = None
         self._program: Any = None
@@ -546,17 +536,8 @@ class Sequential:
         return f"Sequential([{layers}], input_shape={self.input_shape}, dtype={self.dtype.name!r})"
 
     def config(self) -> dict[str, Any]:
-        """The architecture as JSON-able data."""
-        scales = [[layer.index, layer.lr_scale] for layer in self.layers if layer.lr_scale != 1]
-        return {
-            "model": "sequential",
-            "input_shape": list(self.input_shape),
-            "dtype": self.dtype.name,
-            "seed": self.seed,
-            "step": self.step,
-            "layers": [layer.config() for layer in self.layers],
-            "frozen": [layer.index for layer in self.layers if not layer.trainable],
-        } | ({"lr_scales": scales} if scales else {})
+        """The architecture, and how it is trained, as JSON-able data."""
+        return model_files.describe(self)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to one safetensors file; see `fastnn.load`.
@@ -571,25 +552,7 @@ class Sequential:
         OSError
             The file cannot be written; an older one is left as it was.
         """
-        for layer in self.layers:
-            parts: list[tuple[Any, Any]] = [
-                (layer, LAYERS),
-                (layer.regularizer, REGULARIZERS),
-                (layer.constraint, CONSTRAINTS),
-            ]
-            if isinstance(layer, Affine):
-                parts.append((layer.init, INITIALIZERS))
-            for part, registry in parts:
-                if isinstance(part, Component) and not is_known(part, registry):
-                    raise ValueError(
-                        f"{layer.name} has a {type(part).__name__}, which model files do not know:"
-                        " save model.snapshot() yourself and restore() it into a model you build"
-                    )
-        arrays, config = self.params | self.state, self.config()
-        if self.preprocessing is not None:
-            config["preprocessing"], learned = saved.describe(self.preprocessing)
-            arrays |= {f"{PREPROCESSING}{name}": array for name, array in learned.items()}
-        storage.write_file(path, arrays, config)
+        model_files.write(self, path)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], backend: str | None = None) -> "Sequential":
@@ -608,34 +571,7 @@ class Sequential:
         OSError
             The file cannot be read.
         """
-        arrays, config = storage.read_file(path)
-        get_backend(backend)  # a wrong name is the caller's mistake, not the file's
-        learned = _under(PREPROCESSING.removesuffix("."), arrays)
-        arrays = {k: a for k, a in arrays.items() if not k.startswith(PREPROCESSING)}
-        try:
-            _check_description(config, arrays)
-            model = cls(
-                [from_config(layer, LAYERS, "layer") for layer in config["layers"]],
-                input_shape=config["input_shape"],
-                rng=0,
-                dtype=config["dtype"],
-                backend=backend,
-            )
-            model._adopt(config)
-            model.restore(arrays)
-            if learned or "preprocessing" in config:
-                model.preprocessing = saved.rebuild(config["preprocessing"], learned)
-        except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
-            raise CorruptFileError(f"{os.fspath(path)} is not a fastnn model: {error}") from error
-        return model
-
-    def _adopt(self, config: Mapping[str, Any]) -> None:
-        self.step, self.seed = config["step"], config["seed"]
-        for layer in self.layers:
-            layer.seed = self.seed
-            layer.trainable = layer.index not in config["frozen"]
-        for index, scale in config.get("lr_scales", ()):
-            self.layers[index].lr_scale = scale
+        return model_files.read(cls, path, backend)
 
     def astype(self, dtype: str) -> "Sequential":
         """A copy that computes in another type.
@@ -658,44 +594,10 @@ class Sequential:
         self.preprocessing = state["preprocessing"]
 
 
-def _shape(input_shape: int | Sequence[int]) -> tuple[int, ...]:
-    sizes = input_shape if isinstance(input_shape, Sequence) else [input_shape]
-    if not sizes:
-        raise ValueError("input_shape must have at least one axis; got ()")
-    return tuple(positive_int("input_shape", size) for size in sizes)
-
-
 def _under(name: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The arrays of one layer, by their own names."""
     prefix = f"{name}."
     return {key[len(prefix) :]: a for key, a in arrays.items() if key.startswith(prefix)}
-
-
-def _array_sizes(config: Mapping[str, Any]) -> Iterator[int]:
-    layers = [from_config(settings, LAYERS, "layer") for settings in config["layers"]]
-    widths = chain.lay_out(layers, _shape(config["input_shape"]))
-    for layer, width in zip(layers, widths, strict=False):
-        for shape in (layer.parameter_shapes(width) | layer.state_shapes(width)).values():
-            yield math.prod(shape)
-
-
-def _check_description(config: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
-    """Refuse what `Sequential` would not, before memory is taken for an architecture."""
-    if config["model"] != "sequential":
-        raise ValueError(f"unknown model {config['model']!r}")
-    dtype = real_dtype(config["dtype"])
-    if any(array.dtype != dtype for array in arrays.values()):
-        raise ValueError(f"its arrays are not all {dtype}")
-    if sorted(_array_sizes(config)) != sorted(array.size for array in arrays.values()):
-        raise ValueError("its arrays are not those of its layers")
-    for name in ("step", "seed"):
-        if type(config[name]) is not int or not 0 <= config[name] < 2**63:
-            raise ValueError(f"{name} must be an integer in 0..2^63 - 1; got {config[name]!r}")
-    frozen = config["frozen"]
-    if not isinstance(frozen, list) or not all(
-        type(index) is int and 0 <= index < len(config["layers"]) for index in frozen
-    ):
-        raise ValueError(f"frozen must hold numbers of layers; got {frozen!r}")
 
 
 def _unbound(layer: Any) -> Any:
@@ -718,6 +620,6 @@ def _rebuild(
         config["dtype"],
         backend,
     )
-    model._adopt(config)
+    model_files.adopt(model, config)
     model.restore(snapshot)
     return model

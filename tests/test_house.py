@@ -24,7 +24,7 @@ FLOORS = [
     ["history"],
     ["engine"],
     ["model"],
-    ["lowering", "summary"],
+    ["lowering", "model_files", "summary"],
     ["layers"],
     ["optimizers", "losses", "regularizers", "constraints", "initializers", "storage"],
     ["schedules", "metrics"],

@@ -1,4 +1,4 @@
-"""Layers in a row: what they are called, how wide they are, and which of them is meant."""
+"""Layers in a row: their names, their widths, and which of them is meant."""
 
 import math
 from collections.abc import Sequence
@@ -6,10 +6,25 @@ from typing import Any
 
 import numpy as np
 
+from fastnn.checks import positive_int
 from fastnn.layers.activations import Activation
 from fastnn.layers.base import Layer
 from fastnn.layers.batchnorm import BatchNorm
 from fastnn.layers.dropout import Dropout
+
+
+def as_shape(input_shape: int | Sequence[int]) -> tuple[int, ...]:
+    """Shape of a sample, from a number of features or sizes of axes.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A size is not an integer of at least 1, or there is none.
+    """
+    sizes = input_shape if isinstance(input_shape, Sequence) else [input_shape]
+    if not sizes:
+        raise ValueError("input_shape must have at least one axis; got ()")
+    return tuple(positive_int("input_shape", size) for size in sizes)
 
 
 def check_unbound(layers: Sequence[Any]) -> None:
