@@ -6,24 +6,21 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import lowering, model_files
+from fastnn import lowering, model_files, transfer
 from fastnn.backend import Backend, get_backend
-from fastnn.buffers import FlatArrays
 from fastnn.checks import (
     UINT8_SCALE,
     Rng,
-    as_array,
     as_real,
     generator,
-    positive_int,
     real_dtype,
-    real_in,
     real_rows,
     sequence,
     source_rows,
 )
 from fastnn.data.preprocess import Pipeline, Preprocessor
-from fastnn.layers import Affine, Layer, Softmax, chain
+from fastnn.layers import Layer, Softmax, chain
+from fastnn.parameters import Parameters
 from fastnn.summary import Summary, summarize
 from fastnn.threads import SMALL_STEP, limited, thread_count
 
@@ -31,7 +28,7 @@ from fastnn.threads import SMALL_STEP, limited, thread_count
 CHUNK = 1024
 
 
-class Sequential:
+class Sequential(Parameters):
     """Layers, one after another.
 
     Parameters
@@ -82,37 +79,21 @@ class Sequential:
         dtype: Any = "float32",
         backend: str | None = None,
     ) -> None:
-        self.layers: list[Layer] = sequence("layers", layers, "layers, such as Affine(100)")
+        row: list[Layer] = sequence("layers", layers, "layers, such as Affine(100)")
         self.dtype = real_dtype(dtype)
         self.backend: Backend = get_backend(backend)
         self.input_shape = chain.as_shape(input_shape)
         self.step = 0
         self._preprocessing: Preprocessor | Pipeline | None = None
         self._program: Any = None
-        chain.check_unbound(self.layers)
-        names = chain.names(self.layers)
-        widths = chain.lay_out(self.layers, self.input_shape)
+        chain.check_unbound(row)
+        names = chain.names(row)
+        widths = chain.lay_out(row, self.input_shape)
+        super().__init__(row, names, widths, self.dtype)
         self.output_size = widths[-1]
 
         draws = generator(rng)
         self.seed = int(draws.integers(2**63))
-        self._params = FlatArrays(
-            (
-                (f"{name}.{key}", shape)
-                for layer, name, n_in in zip(self.layers, names, widths, strict=False)
-                for key, shape in layer.parameter_shapes(n_in).items()
-            ),
-            self.dtype,
-        )
-        self._grads = self._params.like()
-        self._state = FlatArrays(
-            (
-                (f"{name}.{key}", shape)
-                for layer, name, n_in in zip(self.layers, names, widths, strict=False)
-                for key, shape in layer.state_shapes(n_in).items()
-            ),
-            self.dtype,
-        )
         for index, (layer, name) in enumerate(zip(self.layers, names, strict=True)):
             layer.bind(
                 name,
@@ -141,156 +122,7 @@ class Sequential:
             )
         self._preprocessing = what
 
-    # -- parameters --------------------------------------------------------------------------------
-
-    @property
-    def params(self) -> dict[str, np.ndarray]:
-        """Name to view of what is trained."""
-        return self._params.views
-
-    @property
-    def grads(self) -> dict[str, np.ndarray]:
-        """Name to view of the gradients the last backward pass wrote."""
-        return self._grads.views
-
-    @property
-    def state(self) -> dict[str, np.ndarray]:
-        """Name to view of what training moves otherwise: BatchNorm's running averages."""
-        return self._state.views
-
-    @property
-    def flat_params(self) -> np.ndarray:
-        """All parameters in one aligned buffer; the views lie in it."""
-        return self._params.flat
-
-    @property
-    def flat_state(self) -> np.ndarray:
-        """All state, in a buffer of the same kind."""
-        return self._state.flat
-
-    @property
-    def flat_grads(self) -> np.ndarray:
-        """All gradients, laid out as `flat_params`."""
-        return self._grads.flat
-
-    def trainable_spans(self) -> list[slice]:
-        """Slices of `flat_params` that are trained: the spans of `rated_spans`."""
-        return [span for span, _ in self.rated_spans()]
-
-    def rated_spans(self) -> list[tuple[slice, float]]:
-        """Slices of `flat_params` that are trained, each with the `lr_scale` of its layers.
-
-        One slice, unless layers are frozen or have a scale of their own.
-        """
-        spans: list[tuple[slice, float]] = []
-        for layer in self.layers:
-            own = [self._params.spans[f"{layer.name}.{key}"] for key in layer.param_names]
-            if not own or not layer.trainable:
-                continue
-            start, scale = own[0].start, layer.lr_scale
-            if spans and spans[-1][1] == scale:
-                before = spans[-1][0]
-                if not self._params_between(before.stop, start):
-                    start = before.start
-                    spans.pop()
-            spans.append((slice(start, own[-1].stop), scale))
-        return spans
-
-    def offset(self, name: str) -> int:
-        """Where a parameter begins in `flat_params`, or a state in `flat_state`."""
-        spans = self._params.spans if name in self._params.spans else self._state.spans
-        return spans[name].start
-
-    def _params_between(self, start: int, stop: int) -> bool:
-        return any(start <= s.start < stop for s in self._params.spans.values() if s.start < s.stop)
-
-    def snapshot(self) -> dict[str, np.ndarray]:
-        """Copies of all parameters and state, for `restore`."""
-        return {name: view.copy() for name, view in (self.params | self.state).items()}
-
-    def restore(self, snapshot: Mapping[str, np.ndarray]) -> None:
-        """Put back the values of a `snapshot`, or of another model of the same layers.
-
-        Raises
-        ------
-        ValueError
-            A name is missing or unknown, or a shape differs; then nothing is changed.
-        """
-        own = self.params | self.state
-        if own.keys() != snapshot.keys():
-            odd = sorted(own.keys() ^ snapshot.keys())[0]
-            raise ValueError(f"snapshot does not fit the model: {odd!r} is on one side only")
-        arrays = {name: as_array(name, snapshot[name]) for name in own}
-        for name, view in own.items():
-            if view.shape != arrays[name].shape or arrays[name].dtype.kind not in "fiub":
-                raise ValueError(
-                    f"snapshot does not fit the model: {name!r} must have shape {view.shape} and "
-                    f"real numbers; got {arrays[name].dtype} of shape {arrays[name].shape}"
-                )
-        for name, view in own.items():
-            view[...] = arrays[name]
-
     # -- transfer learning -------------------------------------------------------------------------
-
-    def freeze(self, until: int | str | Layer | None = None) -> None:
-        """Freeze the layers up to and including one: they keep their numbers, at no cost.
-
-        No gradient is computed for them, nor below the first layer that is trained; a frozen
-        BatchNorm runs in inference mode and its running averages stay. The layers above are left
-        as they are.
-
-        Parameters
-        ----------
-        until : int, str or Layer, optional
-            The last to freeze: its index (-2 is the last but one), its name, or itself; by default
-            the last of the model.
-
-        Raises
-        ------
-        TypeError, ValueError
-            No such layer; nothing is changed.
-        """
-        for layer in chain.between(self.layers, None, until):
-            layer.trainable = False
-
-    def unfreeze(
-        self,
-        since: int | str | Layer | None = None,
-        until: int | str | Layer | None = None,
-        lr_scale: float | None = None,
-    ) -> None:
-        """Let the layers from one to another, both included, train again.
-
-        Parameters
-        ----------
-        since, until : int, str or Layer, optional
-            As in `freeze`; by default the first and the last of the model.
-        lr_scale : float, optional
-            Factor on the learning rate for these layers from now on; by default they keep theirs.
-
-        Raises
-        ------
-        TypeError, ValueError
-            No such layer, or ``since`` comes after ``until``; a scale below 0. Nothing is changed.
-
-        Examples
-        --------
-        The body rests while a new head is trained; then its last layer follows, ten times slower:
-
-        >>> import fastnn as fnn
-        >>> body = fnn.mlp(64, [50, 50], 10, rng=0)
-        >>> model = body.replace_head(5, rng=0)
-        >>> model.freeze(until=-2)
-        >>> model.unfreeze(since="affine2", until=-2, lr_scale=0.1)
-        >>> [(layer.name, layer.lr_scale) for layer in model.layers if layer.trainable]
-        [('affine2', 0.1), ('relu2', 0.1), ('affine3', 1.0)]
-        """
-        layers = chain.between(self.layers, since, until)
-        scale = None if lr_scale is None else real_in("lr_scale", lr_scale, 0)
-        for layer in layers:
-            layer.trainable = True
-            if scale is not None:
-                layer.lr_scale = scale
 
     def replace_head(
         self,
@@ -322,19 +154,8 @@ class Sequential:
         TypeError, ValueError
             No such layer, none before it, or a head that cannot be.
         """
-        if since is None:
-            affine = [layer for layer in self.layers if isinstance(layer, Affine)]
-            if not affine:
-                raise ValueError("the model has no Affine layer: say since which layer to replace")
-            since = affine[-1]
-        body = self.layers[: chain.index_of(self.layers, "since", since)]
-        if isinstance(head, Sequence) and not isinstance(head, str):
-            new = list(head)
-        else:
-            new = [Affine(positive_int("head", head))]
-        return Sequential.from_layers(
-            [*body, *new], self.input_shape, rng, self.dtype, self.backend.name
-        )
+        layers = transfer.with_head(self.layers, head, since)
+        return Sequential.from_layers(layers, self.input_shape, rng, self.dtype, self.backend.name)
 
     @classmethod
     def from_layers(
@@ -363,19 +184,9 @@ class Sequential:
             for.
         """
         sources = sequence("layers", layers, "layers, such as Affine(100)")
-        model = cls([_unbound(layer) for layer in sources], input_shape, rng, dtype, backend)
-        for source, layer in zip(sources, model.layers, strict=True):
-            if source is layer:
-                continue
-            keys = source.param_names + source.state_names
-            if any(getattr(layer, key).shape != getattr(source, key).shape for key in keys):
-                raise ValueError(
-                    f"layers do not fit: {source!r} was trained on {source.n_in} features and "
-                    f"would get {layer.n_in} as {layer.name}"
-                )
-            layer.trainable, layer.lr_scale = source.trainable, source.lr_scale
-            for key in keys:
-                getattr(layer, key)[...] = getattr(source, key)
+        copies = [transfer.unbound(layer) for layer in sources]
+        model = cls(copies, input_shape, rng, dtype, backend)
+        transfer.carry_over(sources, copies)
         return model
 
     # -- running -----------------------------------------------------------------------------------
@@ -422,11 +233,6 @@ class Sequential:
                 gradient = layer.backward(gradient, input_gradient=layer.index > first)
         for layer in self.layers[first:]:
             layer.add_shared_gradients()
-
-    def first_trained(self) -> int:
-        """Index of the first layer with parameters to train: gradients end there."""
-        trained = (layer.index for layer in self.layers if layer.param_names and layer.trainable)
-        return next(trained, len(self.layers))
 
     def predict(self, x: Any) -> np.ndarray:
         """Outputs of the last layer in inference mode, for any number of rows.
@@ -598,12 +404,6 @@ def _under(name: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]
     """The arrays of one layer, by their own names."""
     prefix = f"{name}."
     return {key[len(prefix) :]: a for key, a in arrays.items() if key.startswith(prefix)}
-
-
-def _unbound(layer: Any) -> Any:
-    """A layer without a model: the copy of one that has a model, or else the layer itself."""
-    bound = isinstance(layer, Layer) and hasattr(layer, "name")
-    return type(layer).from_settings(layer.settings()) if bound else layer
 
 
 def _rebuild(

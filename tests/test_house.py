@@ -24,7 +24,7 @@ FLOORS = [
     ["history"],
     ["engine"],
     ["model"],
-    ["lowering", "model_files", "summary"],
+    ["lowering", "model_files", "parameters", "summary", "transfer"],
     ["layers"],
     ["optimizers", "losses", "regularizers", "constraints", "initializers", "storage"],
     ["schedules", "metrics"],
