@@ -309,18 +309,25 @@ class EagerEngine:
 
     def snapshot(self) -> dict[str, Any]:
         """Copies of everything a step changes."""
-        return {
-            "model": self.model.snapshot(),
-            "averages": {name: average.copy() for name, average in self.averages.items()},
-            "steps": (self.step_count, self.model.step),
-        }
+        return {"model": self.model.snapshot()} | self.state()
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
         """Go back to a `snapshot`."""
         self.model.restore(snapshot["model"])
+        self.resume(snapshot)
+
+    def state(self) -> dict[str, Any]:
+        """The part of a `snapshot` that is not in the model's parameters and state."""
+        return {
+            "averages": {name: average.copy() for name, average in self.averages.items()},
+            "steps": (self.step_count, self.model.step),
+        }
+
+    def resume(self, state: Mapping[str, Any]) -> None:
+        """Go back to a `state`."""
         for name, average in self.averages.items():
-            average[:] = snapshot["averages"][name]
-        self.step_count, self.model.step = snapshot["steps"]
+            average[:] = state["averages"][name]
+        self.step_count, self.model.step = state["steps"]
 
 
 class Team:

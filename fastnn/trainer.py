@@ -1,5 +1,6 @@
 """The trainer: data in, epochs, validation, callbacks, history out."""
 
+import copy
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -428,6 +429,58 @@ class Trainer:
             self._runner.restore(snapshot)
             self._runner.loss_limit = limit
             self.model.flat_grads[:] = gradients
+
+    def state(self) -> dict[str, Any]:
+        """Copies of all that training goes on from, except the model's own numbers.
+
+        That is the optimizer's running averages, the counters of steps and epochs, ``lr_factor``,
+        and the generator of the orders of rows. Together with ``model.snapshot()``, or the model in
+        a file, a trainer of the same settings can go on from it; it can be pickled.
+
+        Returns
+        -------
+        dict
+            For `resume`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastnn as fnn
+        >>> x, y = np.eye(4), np.arange(4) % 2
+        >>> def trainer(model):
+        ...     return fnn.Trainer(model, batch_size=2, rng=0, verbose=False)
+        >>> first = trainer(fnn.mlp(4, [3], 2, rng=0))
+        >>> history = first.fit(x, y, epochs=3)
+        >>> second = trainer(fnn.mlp(4, [3], 2, rng=0))
+        >>> second.model.restore(first.model.snapshot())
+        >>> second.resume(first.state())
+        >>> first.fit(x, y, epochs=1)["loss"][-1] == second.fit(x, y, epochs=1)["loss"][-1]
+        True
+        """
+        return self._runner.state() | {
+            "lr_factor": self.lr_factor,
+            "epoch": self.epoch,
+            "rng": copy.deepcopy(self.rng),
+        }
+
+    def resume(self, state: Mapping[str, Any]) -> None:
+        """Go on from the `state` of a trainer of the same settings; the history begins anew.
+
+        Raises
+        ------
+        ValueError
+            The state is of another optimizer, or of a model of another size; nothing is changed.
+        """
+        own = {name: average.shape for name, average in self._runner.averages.items()}
+        given = {name: np.shape(average) for name, average in state["averages"].items()}
+        if own != given:
+            raise ValueError(
+                f"state does not fit: {self.optimizer!r} keeps averages of shapes {own} for this "
+                f"model; got {given}"
+            )
+        self._runner.resume(state)
+        self.lr_factor, self.epoch = state["lr_factor"], state["epoch"]
+        self.rng = copy.deepcopy(state["rng"])
 
     # -- parts -------------------------------------------------------------------------------------
 

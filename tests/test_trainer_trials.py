@@ -1,5 +1,7 @@
 """Single steps by hand, and trials that leave no trace."""
 
+import pickle
+
 import numpy as np
 import pytest
 from networks import blobs, every_layer, numbers, trainer_of
@@ -79,3 +81,44 @@ def test_a_trial_leaves_no_trace(executor):
     tried.fit(X, Y, epochs=1)
     assert numbers(plain.model) == numbers(tried.model)
     assert plain.history["loss"] == tried.history["loss"]
+
+
+def test_a_new_trainer_goes_on_from_the_state_of_another(executor, tmp_path):
+    """To the same bits: averages, dropout's steps, the order of the rows, the rate."""
+
+    class Halve(fnn.Callback):
+        def on_epoch_end(self, trainer, epoch, logs):
+            trainer.lr_factor *= 0.5
+
+    def make(model):
+        schedule = fnn.StepDecay(0.01, every=3, factor=0.1)
+        settings = {"optimizer": fnn.Adam(schedule), "batch_size": 25, "callbacks": [Halve()]}
+        return trainer_of(model, executor, **settings)
+
+    whole, part = (make(every_layer(executor.backend)) for _ in range(2))
+    whole.fit(X, Y, epochs=5)
+    part.fit(X, Y, epochs=2)
+    state = pickle.loads(pickle.dumps(part.state()))
+    part.model.save(tmp_path / "model.fnn")
+    part.fit(X, Y, epochs=1)  # moves nothing that was kept
+    for _ in range(2):
+        twin = make(fnn.load(tmp_path / "model.fnn", executor.backend))
+        twin.resume(state)
+        history = twin.fit(X, Y, epochs=3)
+        assert numbers(twin.model) == numbers(whole.model)
+        assert history["lr"] == whole.history["lr"][2:]
+        assert (twin.epoch, twin.step, twin.model.step) == (5, whole.step, whole.model.step)
+
+
+@pytest.mark.parametrize("other", [
+    {"optimizer": fnn.SGD(0.1)},
+    {"model": fnn.mlp(8, [50], 3, rng=0)},
+], ids=str)  # fmt: skip
+def test_a_state_that_does_not_fit_is_refused(other):
+    trainer = trainer_of(**{"optimizer": fnn.Adam()} | other)
+    trainer.train_batch(X, Y)
+    before = numbers(trainer.model)
+    with pytest.raises(ValueError, match="state does not fit"):
+        trainer.resume(trainer_of(optimizer=fnn.Adam()).state())
+    assert numbers(trainer.model) == before
+    assert trainer.step == 1

@@ -458,7 +458,7 @@ class BaseMLP(BaseEstimator):
                 verbose=False,
             )
             if incremental and self._optimizer_state is not None:
-                _resume(trainer, self._optimizer_state)
+                trainer.resume(self._optimizer_state)
             self._trainer = trainer
             self._optimizer_state = None
         trainer.batch_size = batch_size
@@ -510,30 +510,13 @@ class BaseMLP(BaseEstimator):
             del state["coefs_"], state["intercepts_"]
         trainer = state.pop("_trainer", None)
         if trainer is not None:
-            state["_optimizer_state"] = _written(trainer)
+            state["_optimizer_state"] = trainer.state()
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         if "model_" in state:
             self._show_weights()
-
-
-def _written(trainer: Trainer) -> dict[str, Any]:
-    """What `partial_fit` needs to go on as if nothing had been."""
-    snapshot = trainer._runner.snapshot()
-    return {
-        "averages": snapshot["averages"],
-        "steps": snapshot["steps"],
-        "lr_factor": trainer.lr_factor,
-        "epoch": trainer.epoch,
-        "rng": trainer.rng,
-    }
-
-
-def _resume(trainer: Trainer, state: Mapping[str, Any]) -> None:
-    trainer._runner.restore(dict(state) | {"model": trainer.model.snapshot()})
-    trainer.lr_factor, trainer.epoch, trainer.rng = state["lr_factor"], state["epoch"], state["rng"]
 
 
 def _generator(random: np.random.RandomState) -> np.random.Generator:
