@@ -143,6 +143,23 @@ def test_stops_at_the_epoch_at_which_scikit_learn_stops():
     assert epochs[1] == epochs[0] + 7 * 4
 
 
+def test_inverse_scaling_goes_on_over_warm_starts():
+    x, y = task("binary", rows=4)
+    rates = []
+
+    class Watch(fnn.Callback):
+        def on_train_end(self, trainer):
+            rates.append(trainer.learning_rate)
+
+    model = MLPClassifier(
+        solver="sgd", learning_rate="invscaling", power_t=0.25, max_iter=1, warm_start=True,
+        callbacks=[Watch()],
+    )  # fmt: skip
+    for _ in range(2):
+        model.fit(x, y)
+    assert rates == pytest.approx([0.001 / (t + 1) ** 0.25 for t in (4, 8)])
+
+
 def test_a_fit_that_has_not_converged_warns():
     x, y = task("binary")
     with pytest.warns(ConvergenceWarning, match="max_iter=2"):
