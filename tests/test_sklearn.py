@@ -162,10 +162,11 @@ def test_inverse_scaling_goes_on_over_warm_starts():
 
 def test_a_fit_that_has_not_converged_warns():
     x, y = task("binary")
-    with pytest.warns(ConvergenceWarning, match="max_iter=2"):
+    with pytest.warns(ConvergenceWarning, match="max_iter=2") as first:
         MLPClassifier(max_iter=2).fit(x, y)
-    with pytest.warns(ConvergenceWarning, match="lbfgs stopped"):
+    with pytest.warns(ConvergenceWarning, match="lbfgs stopped") as second:
         MLPClassifier(max_iter=2, solver="lbfgs").fit(x, y)
+    assert {first[0].filename, second[0].filename} == {__file__}  # the line that called fit
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         MLPClassifier(tol=1.0).fit(x, y)

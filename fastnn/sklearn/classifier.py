@@ -16,7 +16,8 @@ from fastnn.callbacks import Callback
 from fastnn.losses import BinaryCrossEntropy, Loss, SoftmaxCrossEntropy
 from fastnn.optimizers import Optimizer
 from fastnn.schedules import Schedule
-from fastnn.sklearn.base import BaseMLP, Rows, is_stochastic
+from fastnn.sklearn.base import BaseMLP, is_stochastic
+from fastnn.sklearn.rows import Rows, dense
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):
@@ -243,7 +244,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     def _targets(self, y: Any) -> np.ndarray:
         if self._multilabel:
-            y = _dense(y)
+            y = dense(y)
             if y.ndim != 2 or y.shape[1] != self.n_outputs_:
                 raise ValueError(
                     f"y must have {self.n_outputs_} columns, a yes or no in each; got {y.shape}"
@@ -259,7 +260,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     def _row_weights(self, y: Any, weights: np.ndarray | None) -> np.ndarray | None:
         if self.class_weight is None:
             return weights
-        of_class = compute_sample_weight(self.class_weight, _dense(y))
+        of_class = compute_sample_weight(self.class_weight, dense(y))
         return of_class if weights is None else weights * of_class
 
     def _strata(self, targets: np.ndarray) -> np.ndarray | None:
@@ -344,7 +345,3 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
-
-
-def _dense(y: Any) -> np.ndarray:
-    return y.toarray() if hasattr(y, "toarray") else np.asarray(y)

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fastnn.callbacks import Callback
 
 if TYPE_CHECKING:
@@ -10,6 +12,31 @@ if TYPE_CHECKING:
 
 # Below this learning rate, "adaptive" gives up.
 SMALLEST_RATE = 1e-6
+
+
+def new_records(estimator: Any) -> None:
+    """Set an estimator's counters and curves to where training begins."""
+    estimator.n_iter_ = estimator.t_ = 0
+    estimator.loss_curve_ = []
+    estimator._no_improvement_count = 0
+    estimator.stopped_early_ = False
+    estimator.best_loss_ = None
+    estimator.validation_scores_ = None
+    estimator.validation_loss_curve_ = None
+    estimator.best_validation_score_ = None
+    estimator._best = None
+
+
+def open_records(estimator: Any, validates: bool) -> None:
+    """What this fit needs to compare with, also where the one before did not."""
+    if validates and estimator.validation_scores_ is None:
+        estimator.validation_scores_, estimator.validation_loss_curve_ = [], []
+        estimator.best_validation_score_ = -np.inf
+    if estimator.early_stopping:
+        estimator.best_loss_ = None
+        estimator._best = estimator._best or estimator.model_.snapshot()
+    elif estimator.best_loss_ is None:
+        estimator.best_loss_ = np.inf
 
 
 class Bookkeeping(Callback):

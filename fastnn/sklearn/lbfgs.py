@@ -1,9 +1,11 @@
 """L-BFGS: SciPy's minimizer on fastnn's gradients."""
 
+import warnings
 from typing import Any
 
 import numpy as np
 import scipy.optimize
+from sklearn.exceptions import ConvergenceWarning
 
 from fastnn.checks import positive_int
 from fastnn.engine import EagerEngine, Examples
@@ -11,7 +13,49 @@ from fastnn.losses import Loss
 from fastnn.model import Sequential
 from fastnn.optimizers import SGD
 from fastnn.regularizers import L2
+from fastnn.sklearn.rows import Rows
 from fastnn.threads import SMALL_STEP, limited, thread_count
+
+
+def fit(estimator: Any, rows: Rows) -> None:
+    """Train an estimator's model; its curve, counters and losses are written.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `minimize`.
+    """
+    loss = estimator._loss()
+    weights, mean = rows.relative_weights(estimator._weight_scale())
+    # A model of its own, in float64 whatever the data are.
+    model = estimator.model_.astype("float64")
+    examples = Examples(
+        rows.x.astype(np.float64, copy=False),
+        loss.targets(rows.targets, len(rows.x), model.output_size, model.dtype),
+        weights,
+    )
+    strength = estimator.alpha / (len(rows.x) * mean)
+    result, curve = minimize(
+        model,
+        loss,
+        examples,
+        strength,
+        estimator.max_iter,
+        estimator.max_fun,
+        estimator.tol,
+        estimator.n_threads,
+    )
+    estimator.model_.restore(model.snapshot())
+    estimator.n_iter_ = min(result.nit, estimator.max_iter)
+    estimator.loss_ = estimator.best_loss_ = float(result.fun)
+    estimator.loss_curve_ += curve
+    if result.status != 0:
+        warnings.warn(
+            f"lbfgs stopped before it converged, after {result.nit} iterations "
+            f"({result.message}): raise max_iter, or scale the data",
+            ConvergenceWarning,
+            stacklevel=4,
+        )
 
 
 def minimize(

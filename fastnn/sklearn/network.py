@@ -1,5 +1,6 @@
-"""What an estimator's parameters stand for: layers, first weights, an optimizer."""
+"""What an estimator's parameters stand for: layers, and first weights."""
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -8,9 +9,7 @@ import numpy as np
 from fastnn.checks import one_of, positive_int, real_in
 from fastnn.layers import ACTIVATIONS, Activation, Affine, BatchNorm, Dropout, Layer, Sigmoid
 from fastnn.model import Sequential
-from fastnn.optimizers import OPTIMIZERS, SGD, Adam, Momentum, Nesterov, Optimizer
-
-LR_NAMES = ("constant", "invscaling", "adaptive")  # or a schedule
+from fastnn.sklearn.randomness import generator
 
 _ACTIVATIONS: dict[str, Callable[[], Any] | None] = {
     "identity": None,
@@ -41,7 +40,6 @@ def build(
     dropout: float,
     dtype: Any,
     random: np.random.RandomState,
-    rng: np.random.Generator,
 ) -> Sequential:
     """The network, with the first weights that scikit-learn would give it.
 
@@ -57,8 +55,6 @@ def build(
     dtype : {"float32", "float64"}
     random : RandomState
         Draws the weights.
-    rng : Generator
-        Seeds the dropout masks.
     """
     makers = _activations(activation, len(hidden))
     real_in("dropout", dropout, 0, 1, open_high=True)
@@ -70,7 +66,8 @@ def build(
         layers += activate
         layers += [Dropout(dropout)] if dropout else []
     layers.append(Affine(n_out, "xavier"))
-    model = Sequential(layers, n_in, rng, dtype)
+    # Masks are seeded by a copy: the weights are those that scikit-learn draws.
+    model = Sequential(layers, n_in, generator(copy.deepcopy(random)), dtype)
     makers.append(makers[-1] if makers else None)
     for layer, make in zip(affine_layers(model), makers, strict=True):
         bound = np.sqrt((2.0 if make is Sigmoid else 6.0) / (layer.n_in + layer.n_out))
@@ -96,29 +93,3 @@ def _activations(
     if not layers:
         one_of("activation", activation or "identity", _ACTIVATIONS)
     return [one_of("activation", name, _ACTIVATIONS) for name in names]
-
-
-def make_optimizer(estimator: Any) -> Optimizer:
-    """The optimizer that an estimator's parameters describe.
-
-    Raises
-    ------
-    TypeError, ValueError
-        An unknown name, or a setting of the wrong type or out of range.
-    """
-    lr, solver = estimator.learning_rate, estimator.solver
-    if isinstance(solver, Optimizer):
-        return solver
-    if not callable(lr):
-        one_of("learning_rate", lr, dict.fromkeys(LR_NAMES))
-        lr = estimator.learning_rate_init
-    if solver == "sgd":
-        if estimator.momentum == 0:
-            return SGD(lr)
-        return (Nesterov if estimator.nesterovs_momentum else Momentum)(lr, estimator.momentum)
-    cls: Any = one_of("solver", solver, OPTIMIZERS | {"lbfgs": SGD})
-    if issubclass(cls, Momentum):
-        return cls(lr, estimator.momentum)
-    if issubclass(cls, Adam):
-        return cls(lr, estimator.beta_1, estimator.beta_2, estimator.epsilon)
-    return cls(lr)

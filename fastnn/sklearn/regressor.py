@@ -14,8 +14,9 @@ from fastnn.checks import one_of
 from fastnn.losses import Huber, Loss, MeanAbsoluteError, SumSquaredError
 from fastnn.optimizers import Optimizer
 from fastnn.schedules import Schedule
-from fastnn.sklearn.base import BaseMLP, Rows
+from fastnn.sklearn.base import BaseMLP
 from fastnn.sklearn.poisson import HalfPoissonDeviance
+from fastnn.sklearn.rows import Rows
 
 _LOSSES: dict[str, type[Loss]] = {
     "squared_error": SumSquaredError,
@@ -116,8 +117,7 @@ batch_norm, dropout, callbacks, dtype, n_threads
     def _loss(self) -> Loss:
         return self.loss if isinstance(self.loss, Loss) else one_of("loss", self.loss, _LOSSES)()
 
-    def _check_parameters(self) -> None:
-        super()._check_parameters()
+    def _check_loss(self) -> None:
         if self._loss().classifies:
             raise ValueError(f"loss must compare numbers with numbers; got {self.loss!r}")
 

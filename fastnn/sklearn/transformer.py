@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastnn.callbacks import Callback, EarlyStopping
@@ -15,7 +14,9 @@ from fastnn.layers import Layer
 from fastnn.losses import Loss
 from fastnn.model import Sequential
 from fastnn.optimizers import OPTIMIZERS, Optimizer
-from fastnn.sklearn.base import NOT_FINITE
+from fastnn.sklearn.randomness import generator, random_state
+from fastnn.sklearn.rows import dense
+from fastnn.sklearn.stochastic import NOT_FINITE
 from fastnn.zoo import Autoencoder, StackedAutoencoder
 
 
@@ -155,13 +156,9 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     def _checked(self, X: Any, reset: bool = False) -> np.ndarray:
         types = (np.float64, np.float32)
         x = validate_data(self, X, accept_sparse=["csr", "csc"], dtype=types, reset=reset)
-        x = x.toarray() if hasattr(x, "toarray") else x
-        return np.ascontiguousarray(x, dtype=self.dtype)
+        return dense(x, self.dtype)
 
     def _autoencoder(self, x: np.ndarray) -> Autoencoder:
-        random = check_random_state(
-            np.random.RandomState() if self.random_state is None else self.random_state
-        )
         noise = self.noise
         if noise is not None and not isinstance(noise, Layer):
             raise TypeError(f"noise must be a layer, such as MaskingNoise(0.25); got {noise!r}")
@@ -182,7 +179,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             # A copy: a layer belongs to one model.
             "noise": None if noise is None else type(noise).from_settings(noise.settings()),
             "loss": self.loss,
-            "rng": np.random.default_rng(random.randint(2**31 - 1, size=4)),
+            "rng": generator(random_state(self.random_state)),
             "dtype": x.dtype.name,
             "optimizer": solver,
             "batch_size": min(200, len(x)) if auto else positive_int("batch_size", self.batch_size),
