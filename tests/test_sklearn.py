@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("sklearn")
 
 from scipy.sparse import csc_matrix, csr_matrix
-from sklearn import neural_network
+from sklearn import config_context, neural_network
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
@@ -24,7 +24,7 @@ from sklearn.model_selection import (
     cross_val_score,
     train_test_split,
 )
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler, scale
 
 import fastnn as fnn
@@ -203,6 +203,21 @@ def test_sparse_rows_are_dense_rows(sparse, solver):
     dense = MLPClassifier(20, max_iter=3, solver=solver, random_state=0).fit(x, y)
     model = clone(dense).fit(sparse(x), y)
     np.testing.assert_array_equal(model.predict_proba(sparse(x)), dense.predict_proba(x))
+
+
+@pytest.mark.parametrize("target", ["classes", "labels", "number", "numbers"])
+def test_sparse_rows_may_come_in_parts_and_validate(target):
+    x, y = task(target)
+    fitted = []
+    for kind in (np.asarray, csr_matrix):
+        model = ESTIMATORS[kind_of(target)](early_stopping=True, random_state=0)
+        first = {} if kind_of(target) == "regressor" else {"classes": np.arange(3)}
+        for rows in (slice(40), slice(40, 80)):
+            model.partial_fit(kind(x[rows]), y[rows], **first, X_val=kind(x[80:]), y_val=y[80:])
+        fitted.append(model)
+    np.testing.assert_array_equal(fitted[0].coefs_[0], fitted[1].coefs_[0])
+    assert fitted[0].validation_loss_curve_ == fitted[1].validation_loss_curve_
+    assert len(fitted[0].validation_scores_) == 2
 
 
 def test_labels_may_be_strings_and_columns_have_names():
@@ -399,6 +414,16 @@ def test_class_weights_count_as_sample_weights():
     np.testing.assert_array_equal(balanced.coefs_[0], by_row.coefs_[0])
 
 
+def test_class_weights_of_several_labels_multiply():
+    x, y = task("labels")
+    factors = [{0: 1.0, 1: 3.0}, {0: 2.0}, {1: 0.5}]
+    settings = {"max_iter": 5, "random_state": 0}
+    by_class = MLPClassifier(**settings, class_weight=factors).fit(x, y)
+    rows = np.prod([[of.get(v, 1.0) for v in y[:, k]] for k, of in enumerate(factors)], axis=0)
+    by_row = MLPClassifier(**settings).fit(x, y, sample_weight=rows)
+    np.testing.assert_array_equal(by_class.coefs_[0], by_row.coefs_[0])
+
+
 @pytest.mark.parametrize("target", ["binary", "classes", "labels", "number", "counts"])
 def test_validation_data_give_a_curve_of_losses_and_of_scores(target):
     x, y = task(target)
@@ -415,6 +440,30 @@ def test_validation_data_give_a_curve_of_losses_and_of_scores(target):
         loss = np.average(-np.log(given), weights=weights)
         assert model.validation_loss_curve_[-1] == pytest.approx(loss)
     assert model.best_loss_ == min(model.loss_curve_)  # they decide nothing
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("target", ["classes", "labels", "number"])
+def test_lbfgs_records_validation_data_after_each_iteration(target, dtype):
+    x, y = task(target)
+    x = x.astype(dtype)
+    settings = {"solver": "lbfgs", "alpha": 0.0, "random_state": 0}
+    held, weights = {"X_val": x[80:], "y_val": y[80:]}, np.arange(40.0)
+    make = ESTIMATORS[kind_of(target)]
+    model = make(max_iter=6, **settings).fit(x[:80], y[:80], **held, sample_weight_val=weights)
+    for curve in (model.validation_scores_, model.validation_loss_curve_):
+        assert len(curve) == model.n_iter_ == len(model.loss_curve_) == 6
+    # They are those of the fit that ends there.
+    for epochs in (3, 6):
+        part = make(max_iter=epochs, **settings).fit(x[:80], y[:80])
+        score = part.score(x[80:], y[80:], sample_weight=weights)
+        assert model.validation_scores_[epochs - 1] == pytest.approx(score, rel=1e-5)
+        if target == "classes":
+            given = part.predict_proba(x[80:])[np.arange(40), y[80:]]
+            loss = np.average(-np.log(given), weights=weights)
+            assert model.validation_loss_curve_[epochs - 1] == pytest.approx(loss, rel=1e-4)
+    assert model.best_validation_score_ == max(model.validation_scores_)
+    np.testing.assert_array_equal(part.coefs_[0], model.coefs_[0])  # they decide nothing
 
 
 def test_early_stopping_on_given_data_keeps_the_best_model():
@@ -471,6 +520,33 @@ def test_a_schedule_moves_the_rate_of_any_solver():
         solver="adamw", learning_rate=schedule, max_iter=5, callbacks=[Watch()], random_state=0
     ).fit(x, y)
     assert rates == [0.1, 0.1, 0.05, 0.05, 0.025]
+
+
+@pytest.mark.parametrize("settings", [
+    {"solver": "adamw", "learning_rate": fnn.StepDecay(0.1, every=2, factor=0.5)},
+    {"solver": "sgd", "learning_rate": "invscaling", "learning_rate_init": 0.1},
+], ids=str)  # fmt: skip
+def test_a_schedule_goes_on_over_partial_fits_and_pickles(settings):
+    x, y = task("number")
+    weights = np.linspace(0, 2, len(x))
+    whole = MLPRegressor(**settings, max_iter=5, random_state=0).fit(x, y, sample_weight=weights)
+    parts = MLPRegressor(**settings, random_state=0)
+    for _ in range(5):
+        parts = pickle.loads(pickle.dumps(parts.partial_fit(x, y, sample_weight=weights)))
+    np.testing.assert_array_equal(parts.coefs_[0], whole.coefs_[0])
+
+
+def test_a_callback_may_stop_a_fit_and_put_back_the_best_model():
+    x, y = task("classes")
+    noise = np.random.default_rng(1).permutation(y[80:])
+    stopping = fnn.EarlyStopping("val_loss", patience=3, restore_best=True)
+    model = MLPClassifier(callbacks=[stopping], learning_rate_init=0.05, alpha=0, random_state=0)
+    model.fit(x[:80], y[:80], X_val=x[80:], y_val=noise)
+    losses = model.validation_loss_curve_
+    assert len(losses) == model.n_iter_ == int(np.argmin(losses)) + 4
+    given = model.predict_proba(x[80:])[np.arange(40), noise]
+    assert -np.log(given).mean() == pytest.approx(min(losses))
+    assert not model.stopped_early_  # not by scikit-learn's rule
 
 
 def test_an_optimizer_brings_its_own_settings():
@@ -584,6 +660,7 @@ def test_divergence_is_an_error_unless_there_is_a_best_model():
     ({"validation_fraction": 1.0}, ValueError, "validation_fraction"),
     ({"dropout": 1.0}, ValueError, "dropout"),
     ({"dropout": 0.1, "solver": "lbfgs"}, ValueError, "dropout needs a stochastic solver"),
+    ({"callbacks": [fnn.Callback()], "solver": "lbfgs"}, ValueError, "callbacks need a stoch"),
     ({"dtype": "float16"}, ValueError, "float16"),
     ({"callbacks": [print]}, TypeError, "callbacks must hold Callback objects"),
     ({"n_threads": 0}, ValueError, "threads"),
@@ -669,6 +746,36 @@ def test_in_a_grid_search_with_two_processes(iris):
     ).fit(*iris)
     assert search.best_score_ > 0.9
     assert search.best_estimator_.score(*iris) > 0.9
+
+
+def test_objects_as_parameters_are_copied_for_each_fit(iris):
+    search = GridSearchCV(
+        MLPClassifier(**FAST, callbacks=[fnn.EarlyStopping("loss", patience=5)]),
+        {
+            "solver": [fnn.Adam(0.02), fnn.Nesterov(0.05)],
+            "activation": ["gelu", ["maxout"]],
+            "learning_rate": [fnn.CosineDecay(0.02, 60)],
+        },
+        n_jobs=2, cv=3, error_score="raise",
+    ).fit(*iris)  # fmt: skip
+    assert search.best_score_ > 0.9
+    assert search.best_estimator_.callbacks[0] is not search.estimator.callbacks[0]
+
+
+def test_a_pipeline_hands_on_weights_and_validation_data(iris):
+    x, y = iris[0][::2], iris[1][::2]
+    x_val, y_val = iris[0][1::2], iris[1][1::2]
+    scaler, weights = StandardScaler().fit(x), np.linspace(0.5, 1.5, len(x))
+    alone = MLPClassifier(**FAST).fit(
+        scaler.transform(x), y, weights, X_val=scaler.transform(x_val), y_val=y_val
+    )
+    with config_context(enable_metadata_routing=True):
+        last = MLPClassifier(**FAST).set_fit_request(sample_weight=True, X_val=True, y_val=True)
+        model = Pipeline([("scale", StandardScaler()), ("mlp", last)], transform_input=["X_val"])
+        model.set_params(scale=StandardScaler().set_fit_request(sample_weight=False))
+        model.fit(x, y, sample_weight=weights, X_val=x_val, y_val=y_val)
+    np.testing.assert_array_equal(model[-1].coefs_[0], alone.coefs_[0])
+    assert model[-1].validation_scores_ == alone.validation_scores_
 
 
 def test_in_a_halving_search(iris):

@@ -196,7 +196,7 @@ class BaseMLP(BaseEstimator):
             x_val, y_val = self._validated(*validation[:2], False)
             held = self._rows(x_val, y_val, validation[2]).astype(dtype)
         if self.solver == "lbfgs":
-            lbfgs.fit(self, rows)
+            lbfgs.fit(self, rows, held)
         else:
             stochastic.fit(self, rows, held, random, incremental)
         if not np.isfinite(self.model_.flat_params).all():

@@ -66,7 +66,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     nesterovs_momentum : bool
     early_stopping : bool
         Hold out ``validation_fraction`` of the rows, an equal share of every class, stop where
-        their score no longer improves, and keep the best model.
+        their score no longer improves, and keep the best model; "lbfgs" does not look at it.
     validation_fraction : float
     beta_1, beta_2, epsilon : float
         Of Adam and its kin.
@@ -78,11 +78,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         BatchNorm before each activation.
     dropout : float
         Share of the hidden units that is dropped in training.
-    class_weight : dict, "balanced" or None
+    class_weight : dict, list of dict, "balanced" or None
         Factor on the losses of each class, and on its share in validation scores; "balanced" makes
-        up for classes being rare.
+        up for classes being rare. Several labels to a sample take a dict for each label, and the
+        product of the factors.
     callbacks : sequence of Callback
-        See `fastnn.Callback`; the stopping rules above are at work besides.
+        See `fastnn.Callback`; the stopping rules above are at work besides. Not with "lbfgs".
     dtype : {"float32", "float64"}, optional
         What to compute in; by default as X is. float32 is about twice as fast.
     n_threads : int, optional
@@ -101,7 +102,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     loss_curve_ : list of float
         One for each epoch, or iteration of "lbfgs".
     validation_scores_, validation_loss_curve_ : list of float, or None
-        One for each epoch, with early stopping or validation data given to `fit`.
+        One for each epoch, or iteration of "lbfgs", with early stopping or validation data given
+        to `fit`.
     best_validation_score_ : float or None
     stopped_early_ : bool
         Whether the last fit ended because nothing improved.
@@ -160,7 +162,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         max_fun: int = 15000,
         batch_norm: bool = False,
         dropout: float = 0.0,
-        class_weight: Mapping[Any, float] | str | None = None,
+        class_weight: Mapping[Any, float] | Sequence[Mapping[Any, float]] | str | None = None,
         callbacks: Sequence[Callback] = (),
         dtype: str | None = None,
         n_threads: int | None = None,

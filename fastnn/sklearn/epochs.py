@@ -29,14 +29,20 @@ def new_records(estimator: Any) -> None:
 
 def open_records(estimator: Any, validates: bool) -> None:
     """What this fit needs to compare with, also where the one before did not."""
-    if validates and estimator.validation_scores_ is None:
-        estimator.validation_scores_, estimator.validation_loss_curve_ = [], []
-        estimator.best_validation_score_ = -np.inf
+    if validates:
+        open_validation(estimator)
     if estimator.early_stopping:
         estimator.best_loss_ = None
         estimator._best = estimator._best or estimator.model_.snapshot()
     elif estimator.best_loss_ is None:
         estimator.best_loss_ = np.inf
+
+
+def open_validation(estimator: Any) -> None:
+    """Curves of validation, unless a fit before has begun them."""
+    if estimator.validation_scores_ is None:
+        estimator.validation_scores_, estimator.validation_loss_curve_ = [], []
+        estimator.best_validation_score_ = -np.inf
 
 
 class Bookkeeping(Callback):

@@ -1,6 +1,7 @@
 """L-BFGS: SciPy's minimizer on fastnn's gradients."""
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,20 @@ from fastnn.losses import Loss
 from fastnn.model import Sequential
 from fastnn.optimizers import SGD
 from fastnn.regularizers import L2
+from fastnn.sklearn.epochs import open_validation
 from fastnn.sklearn.rows import Rows
 from fastnn.threads import SMALL_STEP, limited, thread_count
 
 
-def fit(estimator: Any, rows: Rows) -> None:
-    """Train an estimator's model; its curve, counters and losses are written.
+def fit(estimator: Any, rows: Rows, held: Rows | None) -> None:
+    """Train an estimator's model; its curves, counters and losses are written.
+
+    Parameters
+    ----------
+    estimator : BaseMLP
+    rows : Rows
+    held : Rows, optional
+        Validation data: their loss and score are recorded after every iteration.
 
     Raises
     ------
@@ -26,15 +35,13 @@ def fit(estimator: Any, rows: Rows) -> None:
         As `minimize`.
     """
     loss = estimator._loss()
-    weights, mean = rows.relative_weights(estimator._weight_scale())
     # A model of its own, in float64 whatever the data are.
     model = estimator.model_.astype("float64")
-    examples = Examples(
-        rows.x.astype(np.float64, copy=False),
-        loss.targets(rows.targets, len(rows.x), model.output_size, model.dtype),
-        weights,
-    )
+    scale = estimator._weight_scale()
+    examples, mean = _examples(rows, loss, model, scale)
     strength = estimator.alpha / (len(rows.x) * mean)
+
+    validate = None if held is None else _validation(estimator, held, loss, model, scale)
     result, curve = minimize(
         model,
         loss,
@@ -44,6 +51,7 @@ def fit(estimator: Any, rows: Rows) -> None:
         estimator.max_fun,
         estimator.tol,
         estimator.n_threads,
+        validate,
     )
     estimator.model_.restore(model.snapshot())
     estimator.n_iter_ = min(result.nit, estimator.max_iter)
@@ -58,6 +66,31 @@ def fit(estimator: Any, rows: Rows) -> None:
         )
 
 
+def _validation(
+    estimator: Any, held: Rows, loss: Loss, model: Sequential, scale: float
+) -> Callable[[EagerEngine], None]:
+    """What records the loss and the score of validation data, after an iteration."""
+    examples, _ = _examples(held, loss, model, scale)
+    open_validation(estimator)
+
+    def validate(engine: EagerEngine) -> None:
+        estimator.model_.restore(model.snapshot())
+        score = estimator._score_on(held)
+        estimator.validation_loss_curve_.append(engine.evaluate(examples, {})["loss"])
+        estimator.validation_scores_.append(score)
+        estimator.best_validation_score_ = max(estimator.best_validation_score_, score)
+
+    return validate
+
+
+def _examples(rows: Rows, loss: Loss, model: Sequential, scale: float) -> tuple[Examples, float]:
+    """Rows as an engine takes them, and the mean of their weights."""
+    weights, mean = rows.relative_weights(scale)
+    x = rows.x.astype(model.dtype, copy=False)
+    targets = loss.targets(rows.targets, len(x), model.output_size, model.dtype)
+    return Examples(x, targets, weights), mean
+
+
 def minimize(
     model: Sequential,
     loss: Loss,
@@ -67,6 +100,7 @@ def minimize(
     max_fun: int,
     tol: float,
     threads: int | None,
+    after_iteration: Callable[[EagerEngine], None] | None = None,
 ) -> tuple[scipy.optimize.OptimizeResult, list[float]]:
     """Move a model's parameters to a minimum of the loss over all rows.
 
@@ -83,6 +117,8 @@ def minimize(
     tol : float
         The largest gradient that counts as zero.
     threads : int, optional
+    after_iteration : callable, optional
+        Called with an engine of the model, which is at the point reached.
 
     Returns
     -------
@@ -105,8 +141,10 @@ def minimize(
 
     curve: list[float] = []
 
-    def after_iteration(intermediate_result: scipy.optimize.OptimizeResult) -> None:
+    def record(intermediate_result: scipy.optimize.OptimizeResult) -> None:
         curve.append(float(intermediate_result.fun))
+        if after_iteration is not None:
+            after_iteration(engine)  # a line search ends at the point it has evaluated last
 
     limits: Any = {
         "maxiter": positive_int("max_iter", max_iter),
@@ -121,7 +159,7 @@ def minimize(
             method="L-BFGS-B",
             jac=True,
             options=limits,
-            callback=after_iteration,
+            callback=record,
         )
     model.flat_params[:] = result.x
     return result, curve

@@ -36,6 +36,8 @@ def check_parameters(estimator: Any) -> None:
     make_optimizer(estimator)
     if estimator.solver == "lbfgs" and estimator.dropout:
         raise ValueError("dropout needs a stochastic solver; got solver='lbfgs'")
+    if estimator.solver == "lbfgs" and estimator.callbacks:
+        raise ValueError("callbacks need a stochastic solver; got solver='lbfgs'")
 
 
 def make_optimizer(estimator: Any) -> Optimizer:
