@@ -8,7 +8,7 @@ True
 
 `MLPClassifier` and `MLPRegressor` take the parameters of the classes of the same names in
 `sklearn.neural_network`, and more; `AutoencoderTransformer` makes features. They need scikit-learn
-1.6 or newer, the extra ``sklearn``.
+1.7 or newer, the extra ``sklearn``.
 """
 
 from fastnn.errors import missing_extra
@@ -16,7 +16,7 @@ from fastnn.errors import missing_extra
 try:
     from sklearn.utils.validation import validate_data as _since_1_6  # noqa: F401
 except ImportError as error:
-    raise missing_extra("scikit-learn 1.6 or newer", "sklearn") from error
+    raise missing_extra("scikit-learn 1.7 or newer", "sklearn") from error
 
 from fastnn.sklearn.classifier import MLPClassifier
 from fastnn.sklearn.regressor import MLPRegressor
