@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import fastnn as fnn
-from fastnn.engine import Examples
+from fastnn.examples import Examples
 from fastnn.threads import available_threads, limited
 
 BATCH, FEATURES, CLASSES, HIDDEN = 100, 784, 10, [100] * 6

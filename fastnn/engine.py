@@ -13,50 +13,18 @@ from fastnn.buffers import Workspace, aligned_zeros
 from fastnn.checks import UINT8_SCALE, as_real
 from fastnn.constraints import Constraint
 from fastnn.errors import DivergenceError
+from fastnn.examples import Examples
 from fastnn.losses import Loss
 from fastnn.lowering import describe_training, native_metric, training_program
 from fastnn.metrics import Metric, binary_accuracy
 from fastnn.model import CHUNK, Sequential
 from fastnn.optimizers import Optimizer
 from fastnn.regularizers import Regularizer
+from fastnn.threads import Team
 
 # A loss that has grown by so much since the fit began will not come back, though BatchNorm or an
 # adaptive step may keep it below the largest float.
 EXPLODED = 1e8
-
-# Seconds that a native run may take before it comes back to Python: for progress, and for Ctrl-C.
-NATIVE_SECONDS = 0.05
-
-# The other number of threads is tried for so long, in one of so many runs.
-PROBE_SECONDS = 0.002
-PROBE_EVERY = 10
-
-
-@dataclass(frozen=True)
-class Examples:
-    """Checked rows to learn from or be judged by.
-
-    Attributes
-    ----------
-    x : ndarray, (N, features)
-        As `fastnn.checks.source_rows` returns them.
-    targets : ndarray
-        As the loss wants them.
-    weights : ndarray, (N,), or None
-        Sample weights.
-    """
-
-    x: np.ndarray
-    targets: np.ndarray
-    weights: np.ndarray | None = None
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    def take(self, rows: np.ndarray | slice) -> "Examples":
-        """The examples of these row numbers."""
-        weights = None if self.weights is None else self.weights[rows]
-        return Examples(self.x[rows], self.targets[rows], weights)
 
 
 @dataclass(frozen=True)
@@ -330,73 +298,27 @@ class EagerEngine:
         self.step_count, self.model.step = state["steps"]
 
 
-class Team:
-    """How many threads the next native run gets.
-
-    Threads of a team wait for each other many times in a step. Where another process holds a
-    processor, the team is slower than one thread alone; so both are timed, again and again, and the
-    faster one does the work.
-
-    Parameters
-    ----------
-    threads : int
-    adapt : bool
-        False gives every run this number.
-    """
-
-    def __init__(self, threads: int, adapt: bool) -> None:
-        self.threads = threads
-        self.adapt = adapt and threads > 1
-        self.step_seconds: dict[int, float] = {}
-        self._runs = 0
-
-    def next_run(self) -> tuple[int, float]:
-        """Threads of the next run, and its greatest length in seconds."""
-        if not self.adapt:
-            return self.threads, NATIVE_SECONDS
-        self._runs += 1
-        untried = [count for count in (self.threads, 1) if count not in self.step_seconds]
-        if untried:
-            return untried[0], PROBE_SECONDS
-        better, worse = sorted(self.step_seconds, key=lambda count: self.step_seconds[count])
-        if self._runs % PROBE_EVERY == 0:
-            return worse, PROBE_SECONDS
-        return better, NATIVE_SECONDS
-
-    def record(self, threads: int, step_seconds: float) -> None:
-        """Remember how long a step took with so many threads."""
-        self.step_seconds[threads] = step_seconds
-
-
 class NativeEngine(EagerEngine):
     """Runs many steps in one call of the native program; see `fastnn.lowering` for what it takes.
 
-    With ``adapt`` the number of threads is the better of one and ``threads``, by the clock; the
-    result does not depend on it.
-
     The program works on the model's own parameters and on this engine's averages, with threads of
     its own, each of which calls BLAS for itself.
+
+    Parameters
+    ----------
+    *parts, **settings
+        As `EagerEngine` takes them.
+    adapt : bool
+        Whether the number of threads is the better of one and ``threads``, by the clock; the result
+        does not depend on it.
     """
 
     name = "native"
 
-    def __init__(
-        self,
-        model: Sequential,
-        loss: Loss,
-        optimizer: Optimizer,
-        regularizer: Regularizer | None = None,
-        threads: int = 1,
-        constraint: Constraint | None = None,
-        clip_norm: float | None = None,
-        clip_value: float | None = None,
-        adapt: bool = False,
-    ) -> None:
-        super().__init__(
-            model, loss, optimizer, regularizer, threads, constraint, clip_norm, clip_value
-        )
+    def __init__(self, *parts: Any, adapt: bool = False, **settings: Any) -> None:
+        super().__init__(*parts, **settings)
         self.blas_threads = 1
-        self.team = Team(threads, adapt)
+        self.team = Team(self.threads, adapt)
         self._program: Any = None
         self._description: dict[str, Any] | None = None
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from fastnn.checks import Rng, generator, one_of, positive_int, real_in, real_rows
-from fastnn.engine import EagerEngine, Examples
+from fastnn.engine import EagerEngine
+from fastnn.examples import Examples
 from fastnn.losses import LOSSES, Loss
 from fastnn.model import Sequential
 from fastnn.numerical import SMALLEST, both_sides

@@ -18,6 +18,13 @@ SMALL_STEP = 5e8
 # The same for the native program, which splits whole steps: there it is a few dozen microseconds.
 SMALL_NATIVE_STEP = 4e6
 
+# Seconds that a native run may take before it comes back to Python: for progress, and for Ctrl-C.
+NATIVE_SECONDS = 0.05
+
+# The other number of threads is tried for so long, in one of so many runs.
+PROBE_SECONDS = 0.002
+PROBE_EVERY = 10
+
 _default: ContextVar[int | None] = ContextVar("default_threads", default=None)
 
 
@@ -154,3 +161,41 @@ def limited(blas: int, kernels: ModuleType, threads: int = 1) -> Iterator[None]:
         finally:
             if set_threads:
                 set_threads(before)
+
+
+class Team:
+    """How many threads the next native run gets.
+
+    Threads of a team wait for each other many times in a step. Where another process holds a
+    processor, the team is slower than one thread alone; so both are timed, again and again, and the
+    faster one does the work.
+
+    Parameters
+    ----------
+    threads : int
+    adapt : bool
+        False gives every run this number.
+    """
+
+    def __init__(self, threads: int, adapt: bool) -> None:
+        self.threads = threads
+        self.adapt = adapt and threads > 1
+        self.step_seconds: dict[int, float] = {}
+        self._runs = 0
+
+    def next_run(self) -> tuple[int, float]:
+        """Threads of the next run, and its greatest length in seconds."""
+        if not self.adapt:
+            return self.threads, NATIVE_SECONDS
+        self._runs += 1
+        untried = [count for count in (self.threads, 1) if count not in self.step_seconds]
+        if untried:
+            return untried[0], PROBE_SECONDS
+        better, worse = sorted(self.step_seconds, key=lambda count: self.step_seconds[count])
+        if self._runs % PROBE_EVERY == 0:
+            return worse, PROBE_SECONDS
+        return better, NATIVE_SECONDS
+
+    def record(self, threads: int, step_seconds: float) -> None:
+        """Remember how long a step took with so many threads."""
+        self.step_seconds[threads] = step_seconds

@@ -11,18 +11,17 @@ import numpy as np
 from fastnn.callbacks import Callback
 from fastnn.checks import (
     Rng,
-    as_array,
     generator,
     one_of,
     positive_int,
     real_in,
     sequence,
-    source_rows,
 )
 from fastnn.constraints import Constraint
 from fastnn.data import batch_slices, epoch_order, split_indices
-from fastnn.engine import EagerEngine, Epoch, Examples, NativeEngine
+from fastnn.engine import EagerEngine, Epoch, NativeEngine
 from fastnn.errors import DivergenceError, NotBuiltError
+from fastnn.examples import Examples, examples_for
 from fastnn.history import History
 from fastnn.interrupts import deferred_interrupt
 from fastnn.layers import BatchNorm
@@ -335,7 +334,7 @@ class Trainer:
         dict
             "loss", and for classification "accuracy".
         """
-        examples = self._examples(x, y, sample_weight, None)
+        examples = self._examples(x, y, sample_weight)
         with self._running() as interrupted:
             return self._runner.evaluate(examples, self.metrics, interrupted)
 
@@ -351,7 +350,7 @@ class Trainer:
         grads : dict
             Name to gradient, of every parameter that is not frozen.
         """
-        examples = self._examples(x, y, sample_weight, None)
+        examples = self._examples(x, y, sample_weight)
         self._check_batches([slice(0, len(examples))])
         state = {name: view.copy() for name, view in self.model.state.items()}
         try:
@@ -395,7 +394,7 @@ class Trainer:
         """
         if lr is not None and not real_in("lr", lr) > 0:
             raise ValueError(f"lr must be above 0; got {lr!r}")
-        examples = self._examples(x, y, sample_weight, None)
+        examples = self._examples(x, y, sample_weight)
         self._check_batches([slice(0, len(examples))])
         with self._running():
             rate = self.learning_rate if lr is None else float(lr)
@@ -509,22 +508,9 @@ class Trainer:
         x: Any,
         y: Any,
         sample_weight: Any,
-        class_weight: Mapping[int, float] | Sequence[float] | None,
+        class_weight: Mapping[int, float] | Sequence[float] | None = None,
     ) -> Examples:
-        model = self.model
-        rows = source_rows("x", x, model.input_shape, model.dtype)
-        targets = self.loss.targets(y, len(rows), model.output_size, model.dtype)
-        weights = None
-        if sample_weight is not None:
-            weights = _weights("sample_weight", sample_weight, len(rows)).astype(model.dtype)
-        if class_weight is not None:
-            if not self.loss.classifies:
-                raise ValueError("class_weight needs a classification loss; use sample_weight")
-            of_class = _class_weights(class_weight, model.output_size)
-            labels = targets if targets.ndim == 1 else targets.argmax(axis=1)
-            by_class = of_class[labels].astype(model.dtype)
-            weights = by_class if weights is None else weights * by_class
-        return Examples(rows, targets, weights)
+        return examples_for(self.model, self.loss, x, y, sample_weight, class_weight)
 
     def _validation(
         self, examples: Examples, data: Sequence[Any] | None, share: float
@@ -538,7 +524,7 @@ class Trainer:
             if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
                 raise TypeError("validation_data must be (x, y) or (x, y, sample_weight)")
             weights = data[2] if len(data) == 3 else None
-            return everything, self._examples(data[0], data[1], weights, None)
+            return everything, self._examples(data[0], data[1], weights)
         if not share:
             return everything, None
         kept, held = split_indices(len(examples), share, self.rng)
@@ -569,25 +555,3 @@ def _limit(name: str, value: float | None) -> float | None:
     if value is not None and real_in(name, value, 0) == 0:
         raise ValueError(f"{name} must be greater than 0, or None; got {value!r}")
     return value
-
-
-def _weights(name: str, values: Any, rows: int) -> np.ndarray:
-    weights = as_array(name, values)
-    if weights.dtype.kind not in "fiub":
-        raise TypeError(f"{name} must hold real numbers; got dtype {weights.dtype}")
-    if weights.shape != (rows,):
-        raise ValueError(f"{name} must have shape ({rows},); got {weights.shape}")
-    if not np.isfinite(weights).all() or (weights < 0).any():
-        raise ValueError(f"{name} must be finite and at least 0")
-    return weights
-
-
-def _class_weights(weights: Mapping[int, float] | Sequence[float], classes: int) -> np.ndarray:
-    if isinstance(weights, Mapping):
-        unknown = [label for label in weights if label not in range(classes)]
-        if unknown:
-            raise ValueError(
-                f"class_weight names class {unknown[0]!r}; classes are 0..{classes - 1}"
-            )
-        weights = [weights.get(label, 1.0) for label in range(classes)]
-    return _weights("class_weight", weights, classes)

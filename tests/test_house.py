@@ -23,6 +23,7 @@ FLOORS = [
     ["callbacks"],
     ["history"],
     ["engine"],
+    ["examples"],
     ["model"],
     ["lowering", "model_files", "parameters", "summary", "transfer"],
     ["layers"],

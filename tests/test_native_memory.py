@@ -10,7 +10,7 @@ import pytest
 import fastnn as fnn
 from fastnn import lowering
 from fastnn.backend import get_backend
-from fastnn.engine import NATIVE_SECONDS
+from fastnn.threads import NATIVE_SECONDS
 
 pytestmark = pytest.mark.skipif(
     "cython" not in fnn.available_backends() or get_backend("cython").program is None,

@@ -9,7 +9,8 @@ import scipy.optimize
 from sklearn.exceptions import ConvergenceWarning
 
 from fastnn.checks import positive_int
-from fastnn.engine import EagerEngine, Examples
+from fastnn.engine import EagerEngine
+from fastnn.examples import Examples
 from fastnn.losses import Loss
 from fastnn.model import Sequential
 from fastnn.optimizers import SGD

@@ -1,0 +1,90 @@
+"""What is learned from: rows, targets and weights, checked."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastnn.checks import as_array, source_rows
+from fastnn.losses import Loss
+from fastnn.model import Sequential
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Checked rows to learn from or be judged by.
+
+    Attributes
+    ----------
+    x : ndarray, (N, features)
+        As `fastnn.checks.source_rows` returns them.
+    targets : ndarray
+        As the loss wants them.
+    weights : ndarray, (N,), or None
+        Sample weights.
+    """
+
+    x: np.ndarray
+    targets: np.ndarray
+    weights: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def take(self, rows: np.ndarray | slice) -> "Examples":
+        """The examples of these row numbers."""
+        weights = None if self.weights is None else self.weights[rows]
+        return Examples(self.x[rows], self.targets[rows], weights)
+
+
+def examples_for(
+    model: Sequential,
+    loss: Loss,
+    x: Any,
+    y: Any,
+    sample_weight: Any = None,
+    class_weight: Mapping[int, float] | Sequence[float] | None = None,
+) -> Examples:
+    """Examples for a model and a loss, from what `Trainer.fit` is given.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument of the wrong type, shape or range; the message names it.
+    """
+    rows = source_rows("x", x, model.input_shape, model.dtype)
+    targets = loss.targets(y, len(rows), model.output_size, model.dtype)
+    weights = None
+    if sample_weight is not None:
+        weights = _weights("sample_weight", sample_weight, len(rows)).astype(model.dtype)
+    if class_weight is not None:
+        if not loss.classifies:
+            raise ValueError("class_weight needs a classification loss; use sample_weight")
+        of_class = _class_weights(class_weight, model.output_size)
+        labels = targets if targets.ndim == 1 else targets.argmax(axis=1)
+        by_class = of_class[labels].astype(model.dtype)
+        weights = by_class if weights is None else weights * by_class
+    return Examples(rows, targets, weights)
+
+
+def _weights(name: str, values: Any, rows: int) -> np.ndarray:
+    weights = as_array(name, values)
+    if weights.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must hold real numbers; got dtype {weights.dtype}")
+    if weights.shape != (rows,):
+        raise ValueError(f"{name} must have shape ({rows},); got {weights.shape}")
+    if not np.isfinite(weights).all() or (weights < 0).any():
+        raise ValueError(f"{name} must be finite and at least 0")
+    return weights
+
+
+def _class_weights(weights: Mapping[int, float] | Sequence[float], classes: int) -> np.ndarray:
+    if isinstance(weights, Mapping):
+        unknown = [label for label in weights if label not in range(classes)]
+        if unknown:
+            raise ValueError(
+                f"class_weight names class {unknown[0]!r}; classes are 0..{classes - 1}"
+            )
+        weights = [weights.get(label, 1.0) for label in range(classes)]
+    return _weights("class_weight", weights, classes)
