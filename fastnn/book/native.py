@@ -14,11 +14,10 @@ from fastnn.book.functions import GUARD, class_labels
 from fastnn.book.networks import NETWORKS, Network
 from fastnn.book.optimizers import EPS, SGD, AdaGrad, Adam, Momentum, Nesterov, Optimizer, RMSprop
 from fastnn.buffers import FlatArrays
-from fastnn.engine import Team
 from fastnn.losses import SoftmaxCrossEntropy
 from fastnn.lowering import describe_training, obstacle, training_program
 from fastnn.regularizers import L2
-from fastnn.threads import SMALL_NATIVE_STEP, limited, thread_count, threads_are_fixed
+from fastnn.threads import SMALL_NATIVE_STEP, Team, limited, thread_count, threads_are_fixed
 
 # optimizer -> the program's name of its rule, and the rule's numbers
 RULES: dict[type[Optimizer], Callable[[Any], tuple[str, tuple[float, ...]]]] = {
