@@ -1,0 +1,1 @@
+"""Models of tables: columns of numbers, text and gaps in, predictions out."""
