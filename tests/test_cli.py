@@ -75,7 +75,7 @@ def test_info_says_what_is_missing_and_which_variables_are_set(monkeypatch, caps
 
 
 def test_the_command_loads_little(run_python):
-    heavy = ("argparse", "matplotlib", "sklearn", "numba", "torch", "pooch", "rich")
+    heavy = ("argparse", "matplotlib", "sklearn", "numba", "torch", "pooch", "rich", "pandas")
     code = "import fastnn.cli, sys; print(*[name for name in {} if name in sys.modules])"
     assert run_python(code.format(heavy)) == ""
     assert run_python("import fastnn, sys; print('fastnn.cli' in sys.modules)") == "False"
@@ -148,7 +148,7 @@ def test_bugs_keep_their_traceback(monkeypatch, without_variables):
             raise ValueError("shapes do not match")
 
     # Once the options have been checked, a ValueError is no longer about them.
-    monkeypatch.setattr(cli, "Demo", Demo)
+    monkeypatch.setattr("fastnn.cli.demo.Demo", Demo)
     with pytest.raises(ValueError, match="shapes do not match"):
         cli.main(["demo"])
     monkeypatch.setattr(fnn, "info", lambda: 1 / 0)
