@@ -106,7 +106,7 @@ from fastnn.zoo import (
 )
 
 if TYPE_CHECKING:
-    from fastnn import book, io, lab
+    from fastnn import book, io, lab, tables
     from fastnn import sklearn as sklearn  # not in __all__: who takes everything may lack it
 
 load = Sequential.load
@@ -114,7 +114,7 @@ load = Sequential.load
 
 def __getattr__(name: str) -> Any:
     """Parts that training does without are loaded when they are first asked for."""
-    if name in ("book", "io", "lab", "sklearn"):
+    if name in ("book", "io", "lab", "sklearn", "tables"):
         return importlib.import_module(f"fastnn.{name}")
     raise AttributeError(f"module 'fastnn' has no attribute {name!r}")
 
@@ -213,5 +213,6 @@ __all__ = [
     "mlp",
     "numerical_diff",
     "numerical_gradient",
+    "tables",
     "use_backend",
 ]

@@ -51,13 +51,24 @@ def adopt(model: "Sequential", config: Mapping[str, Any]) -> None:
 
 def write(model: "Sequential", path: str | os.PathLike[str]) -> None:
     """What `Sequential.save` does."""
+    storage.write_file(path, *contents(model))
+
+
+def contents(model: "Sequential") -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """All that a file says of a model: arrays by name, and the description.
+
+    Raises
+    ------
+    ValueError
+        As `Sequential.save`.
+    """
     for layer in model.layers:
         _check_known(layer)
     arrays, config = model.params | model.state, model.config()
     if model.preprocessing is not None:
         config["preprocessing"], learned = saved.describe(model.preprocessing)
         arrays |= {f"{PREPROCESSING}{name}": array for name, array in learned.items()}
-    storage.write_file(path, arrays, config)
+    return arrays, config
 
 
 def read(
@@ -66,27 +77,43 @@ def read(
     """What `Sequential.load` does, for a model of this class."""
     stored, config = storage.read_file(path)
     get_backend(backend)  # a wrong name is the caller's mistake, not the file's
+    try:
+        return rebuild(cls, stored, config, backend)
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
+        raise CorruptFileError(f"{os.fspath(path)} is not a fastnn model: {error}") from error
+
+
+def rebuild(
+    cls: type["Sequential"],
+    stored: Mapping[str, np.ndarray],
+    config: Mapping[str, Any],
+    backend: str | None,
+) -> "Sequential":
+    """A model of its `contents`, which need not be trusted.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError, IndexError, OverflowError
+        The description is none, or the arrays do not fit it.
+    """
     arrays, learned = {}, {}
     for name, array in stored.items():
         if name.startswith(PREPROCESSING):
             learned[name.removeprefix(PREPROCESSING)] = array
         else:
             arrays[name] = array
-    try:
-        _check_description(config, arrays)
-        model = cls(
-            [from_config(layer, LAYERS, "layer") for layer in config["layers"]],
-            input_shape=config["input_shape"],
-            rng=0,
-            dtype=config["dtype"],
-            backend=backend,
-        )
-        adopt(model, config)
-        model.restore(arrays)
-        if learned or "preprocessing" in config:
-            model.preprocessing = saved.rebuild(config["preprocessing"], learned)
-    except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
-        raise CorruptFileError(f"{os.fspath(path)} is not a fastnn model: {error}") from error
+    _check_description(config, arrays)
+    model = cls(
+        [from_config(layer, LAYERS, "layer") for layer in config["layers"]],
+        input_shape=config["input_shape"],
+        rng=0,
+        dtype=config["dtype"],
+        backend=backend,
+    )
+    adopt(model, config)
+    model.restore(arrays)
+    if learned or "preprocessing" in config:
+        model.preprocessing = saved.rebuild(config["preprocessing"], learned)
     return model
 
 
@@ -109,6 +136,8 @@ def _check_known(layer: Layer) -> None:
 
 def _check_description(config: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
     """Refuse what `Sequential` would not, before memory is taken for an architecture."""
+    if config["model"] == "table":
+        raise ValueError("it holds a model of a table, which fastnn.tables.load reads")
     if config["model"] != "sequential":
         raise ValueError(f"unknown model {config['model']!r}")
     dtype = real_dtype(config["dtype"])

@@ -15,6 +15,7 @@ import fastnn as fnn
 from fastnn import cli
 from fastnn.lab import arguments, plots
 from fastnn.lab import demo as lab_demo
+from fastnn.lab.bar import BarMover
 from fastnn.lab.demo import VARIANTS, Demo
 
 pytest.importorskip("sklearn", reason="the digits come from scikit-learn: extra demo")
@@ -374,7 +375,7 @@ def test_bar_on_a_terminal(tmp_path, monkeypatch, capsys):
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setattr(lab_demo, "BAR_SECONDS", 0.0)
+    monkeypatch.setattr("fastnn.lab.bar.BAR_SECONDS", 0.0)
     Demo(epochs=2, out=tmp_path).run()
     drawn = terminal.getvalue()
     for name in NAMES:
@@ -396,7 +397,7 @@ def test_quiet(tmp_path, monkeypatch):
 def test_watching_does_not_slow_the_native_engine():
     # Callbacks that must see every batch force it to come back to Python after each.
     assert not lab_demo._Stopwatch().watches_every_batch()
-    assert not lab_demo._BarMover(lambda **status: None).watches_every_batch()
+    assert not BarMover(("val_loss", "loss"), lambda **status: None).watches_every_batch()
 
 
 # -- plots -----------------------------------------------------------------------------------------

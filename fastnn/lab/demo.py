@@ -9,11 +9,8 @@ the seed included.
 import csv
 import io
 import os
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -22,6 +19,7 @@ from fastnn.checks import one_of, positive_int
 from fastnn.files import replace_file
 from fastnn.lab import plots
 from fastnn.lab.arguments import checked_seed, writable_folder
+from fastnn.lab.bar import Watcher, bar
 
 Part = tuple[Any, Any]
 
@@ -85,8 +83,6 @@ BATCH_SIZE = 100
 # a matter of luck: it goes up and down by about half a point from one epoch to the next.
 LEARNING_RATE = 3e-3
 OUT = "fastnn-demo"
-
-BAR_SECONDS = 0.1  # from one redrawing to the next
 
 
 @dataclass(frozen=True)
@@ -227,11 +223,12 @@ class Demo:
 
     def _train(self, variant: Variant) -> Result:
         stopwatch = _Stopwatch()
-        with _bar(variant.name, shown=self.progress) as bar:
+        label = f"{_padded(variant.name)} "
+        with bar(label, ("val_accuracy", "test accuracy"), shown=self.progress) as movers:
             # Compiling at run time, as numba does, is no part of the speed of training.
             rows = slice(0, BATCH_SIZE)
             self._trainer(variant).fit(self.x_train[rows], self.t_train[rows], epochs=1)
-            trainer = self._trainer(variant, [stopwatch, *bar])
+            trainer = self._trainer(variant, [stopwatch, *movers])
             history = trainer.fit(
                 self.x_train,
                 self.t_train,
@@ -318,17 +315,7 @@ def _csv_bytes(results: Sequence[Result]) -> bytes:
     return stream.getvalue().encode()
 
 
-# -- callbacks -------------------------------------------------------------------------------------
-
-
-class _Watcher(fnn.Callback):
-    """Lets the native engine run many batches between two calls of `on_batch_end`."""
-
-    def watches_every_batch(self) -> bool:
-        return False
-
-
-class _Stopwatch(_Watcher):
+class _Stopwatch(Watcher):
     """Adds up the seconds that the batches take."""
 
     def __init__(self) -> None:
@@ -343,70 +330,3 @@ class _Stopwatch(_Watcher):
     ) -> None:
         if batch + 1 == batches:
             self.seconds += perf_counter() - self._since
-
-
-@contextmanager
-def _bar(name: str, shown: bool) -> Iterator[list[fnn.Callback]]:
-    """A bar on standard error, gone at the end of the block; where there is no terminal, none.
-
-    Yields
-    ------
-    list of Callback
-        What moves the bar.
-    """
-    if not shown or sys.stderr is None or not sys.stderr.isatty():
-        yield []
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn
-
-    console = Console(stderr=True)
-    # A line as wide as the terminal would wrap when Ctrl-C is echoed as "^C".
-    console.width = min(console.width - 3, 90)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=None),
-        TextColumn("{task.fields[status]}"),
-    )
-    with Progress(
-        *columns, console=console, auto_refresh=False, transient=True, expand=True
-    ) as progress:
-        task = progress.add_task(f"{_padded(name)} ", total=1.0, status="")
-        progress.refresh()
-        yield [_BarMover(partial(progress.update, task, refresh=True))]
-
-
-class _BarMover(_Watcher):
-    """Moves one bar through all epochs of a fit.
-
-    `fastnn.ProgressBar` leaves a row for every epoch; over five fits, these would push the table
-    out of sight.
-
-    Parameters
-    ----------
-    update : callable
-        Takes ``completed``, in [0, 1], and ``status``, a text.
-    """
-
-    def __init__(self, update: Callable[..., None]) -> None:
-        self.update = update
-        self.accuracy = ""
-        self._start = self._due = 0.0
-
-    def on_train_begin(self, trainer: fnn.Trainer) -> None:
-        self._start = self._due = perf_counter()
-
-    def on_batch_end(
-        self, trainer: fnn.Trainer, epoch: int, batch: int, batches: int, loss: float
-    ) -> None:
-        now = perf_counter()
-        if now < self._due:
-            return
-        self._due = now + BAR_SECONDS
-        done = (epoch + (batch + 1) / batches) / trainer.epochs
-        minutes, seconds = divmod(round((now - self._start) * (1 - done) / done), 60)
-        status = f"epoch {epoch + 1}/{trainer.epochs}{self.accuracy}  {minutes}:{seconds:02} left"
-        self.update(completed=done, status=status)
-
-    def on_epoch_end(self, trainer: fnn.Trainer, epoch: int, logs: dict[str, float]) -> None:
-        self.accuracy = f"  test accuracy {logs['val_accuracy']:.4f}"

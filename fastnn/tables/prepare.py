@@ -1,0 +1,138 @@
+"""A table made ready: target and columns understood, rows split, numbers for the network."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from fastnn.data import split_indices
+from fastnn.tables.columns import Columns, learn_columns, texts
+from fastnn.tables.errors import TableError, listed, no_column
+from fastnn.tables.outcome import ColumnFact
+from fastnn.tables.read import Table
+from fastnn.tables.settings import Settings
+from fastnn.tables.target import Target, read_target
+
+LEAST_ROWS = 20
+PARTS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a network learns from.
+
+    Attributes
+    ----------
+    source : str
+    target : Target
+    why : str
+        Why this task.
+    columns : Columns
+    facts : list of ColumnFact
+    x : dict of str to ndarray of float32, (rows, features)
+        By part: "train", "validation", "test".
+    y : dict of str to ndarray, (rows,)
+        Numbers of classes; in regression numbers as they stand in the table.
+    dropped : int
+        Rows left out, since their target was missing.
+    odd : list of str
+        What to doubt, in sentences.
+    """
+
+    source: str
+    target: Target
+    why: str
+    columns: Columns
+    facts: list[ColumnFact]
+    x: dict[str, np.ndarray]
+    y: dict[str, np.ndarray]
+    dropped: int
+    odd: list[str] = field(default_factory=list)
+
+    def scaled(self, part: str) -> np.ndarray:
+        """What the loss takes: numbers of classes, or scaled numbers (rows, 1)."""
+        y = self.y[part]
+        if self.target.classes:
+            return y
+        return ((y - self.target.mean) / self.target.scale).astype(np.float32)[:, None]
+
+
+def prepare(table: Table, target: str, settings: Settings) -> Prepared:
+    """Make a table ready.
+
+    Raises
+    ------
+    TableError
+        There is no such column, too few rows, or something in it that cannot be learned from; the
+        message says what to do.
+    """
+    frame, source = table.frame, table.source
+    for name in (target, *settings.drop):
+        if name not in frame.columns:
+            raise no_column(name, frame.columns, source)
+    if target in settings.drop:
+        raise TableError(f"the target {target!r} cannot be dropped")
+    given = _present(frame[target])
+    if not given.any():
+        raise TableError(f"the target {target!r} is missing in every row of {source}")
+    frame = frame[given]
+    if len(frame) < LEAST_ROWS:
+        raise TableError(
+            f"{source} has too few rows with a target: {len(frame)}; at least {LEAST_ROWS} are "
+            "needed to train, to validate and to test"
+        )
+    task, why, classes, y = read_target(frame[target], settings.task, source)
+    rows = _split(y, classes, settings)
+    columns, facts = learn_columns(
+        frame.drop(columns=target), np.sort(rows["train"]), settings.drop, source
+    )
+    trained = y[rows["train"]]
+    if task == "regression":
+        scale = float(trained.std())
+        if not scale > 0:
+            raise TableError(f"the target {target!r} is {trained[0]:g} in all training rows")
+        if not np.isfinite(scale):
+            raise TableError(f"the target {target!r} has numbers too large to be scaled")
+        learned = Target(target, task, (), float(trained.mean()), scale)
+    else:
+        learned = Target(target, task, classes)
+    x, _ = columns.encode(frame, source)
+    return Prepared(
+        source,
+        learned,
+        why,
+        columns,
+        facts,
+        {part: x[rows[part]] for part in PARTS},
+        {part: y[rows[part]] for part in PARTS},
+        int(np.count_nonzero(~given)),
+        [*table.notes],
+    )
+
+
+def _present(column: object) -> np.ndarray:
+    """Where there is a target: blanks are none."""
+    given = column.notna().to_numpy()  # type: ignore[attr-defined]
+    try:
+        codes, _ = texts(column)  # type: ignore[arg-type]
+    except TypeError:  # lists and the like: refused where the target is read
+        return given
+    return given & (codes >= 0)
+
+
+def _split(y: np.ndarray, classes: tuple[str, ...], settings: Settings) -> dict[str, np.ndarray]:
+    """Rows of each part; classes in the same proportions."""
+    rng = np.random.default_rng(settings.seed)
+    labels = y if classes else None
+    try:
+        kept, test = split_indices(len(y), settings.test_share, rng, labels=labels)
+        share = settings.validation_share / (1 - settings.test_share)
+        labels = y[kept] if classes else None
+        train, validation = split_indices(len(kept), share, rng, labels=labels)
+    except ValueError as error:
+        raise TableError(f"{len(y)} rows cannot be split so: {error}") from None
+    lost = [classes[number] for number in np.setdiff1d(y, y[kept[train]])] if classes else []
+    if lost:
+        raise TableError(
+            f"the split leaves no rows to train on of {listed(lost, 5)}: lower the shares held out"
+        )
+    return {"train": kept[train], "validation": kept[validation], "test": test}
