@@ -179,18 +179,15 @@ def calibration(model: Sequential, x: Any, y: Any, bins: int = 10, title: str = 
     positive_int("bins", bins)
     display = _display("CalibrationDisplay")
     probabilities, labels = _judged(model, x, y)
+    right, sure = right_and_sure(probabilities, labels)
+    names = ("probability of the answer", "share of right answers")
     if probabilities.shape[1] == 2:
-        right, sure = labels == 1, probabilities[:, 1]
         names = ("probability of the second class", "share of the second class")
-    else:
-        right, sure = probabilities.argmax(axis=1) == labels, probabilities.max(axis=1)
-        names = ("probability of the answer", "share of right answers")
     figure = new_figure(5, 5, title)
     axes = figure.subplots()
     display.from_predictions(
-        right.astype(int),
-        # Rounding may bring a sum of probabilities above 1, which scikit-learn refuses.
-        np.clip(sure, 0, 1),
+        right,
+        sure,
         n_bins=bins,
         strategy="quantile",
         pos_label=1,
@@ -200,6 +197,28 @@ def calibration(model: Sequential, x: Any, y: Any, bins: int = 10, title: str = 
     )
     _square(axes, *names)
     return figure
+
+
+def right_and_sure(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What calibration compares: what came true, 0 or 1, and how probable it was said to be.
+
+    Of two classes, whether it is the second; of more, whether the answer is right.
+
+    Parameters
+    ----------
+    probabilities : ndarray, (N, C)
+    labels : ndarray of int, (N,)
+
+    Returns
+    -------
+    right, sure : ndarray, (N,)
+    """
+    if probabilities.shape[1] == 2:
+        right, sure = labels == 1, probabilities[:, 1]
+    else:
+        right, sure = probabilities.argmax(axis=1) == labels, probabilities.max(axis=1)
+    # Rounding may bring a sum of probabilities above 1, which scikit-learn refuses.
+    return right.astype(int), np.clip(sure, 0, 1)
 
 
 def _display(name: str) -> Any:
