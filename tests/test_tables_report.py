@@ -316,8 +316,9 @@ def test_predictions_that_are_all_one(predicted):
 def test_the_kept_epoch_is_marked_and_told():
     text = html_report(classifier(history=history_of(12, best=7)))
     assert text.count(">kept: epoch 8<") == 2
-    points = re.search(r'<path class="line s0" d="M([^"]*)"', text)[1].split("L")
-    marks = re.findall(r'<path class="mark" d="M([\d.]+) ', text)
+    loss = text[text.index("Loss by epoch") :]
+    points = re.search(r'<path class="line s0" d="M([^"]*)"', loss)[1].split("L")
+    marks = re.findall(r'<path class="mark" d="M([\d.]+) ', loss)
     assert marks[0] == points[7].split()[0]
     assert "The model is that of epoch 8" in text
     assert "Accuracy by epoch" in text
