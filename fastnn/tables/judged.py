@@ -118,7 +118,8 @@ def _matrix_picture(counts: np.ndarray, names: Sequence[str]) -> Markup:
         svg(size, size, alt, parts),
         "Which classes are taken for which",
         "Test rows: true classes from top to bottom, answers from left to right, in the order of "
-        "the table of classes below; the darker, the larger the share of the true class.",
+        "the table of classes below; the stronger the colour, the larger the share of the true "
+        "class.",
     )
 
 

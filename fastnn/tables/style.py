@@ -135,7 +135,9 @@ footer { padding-top: .6rem; padding-bottom: 2.5rem; }
 @media print {
   :root { --page: #ffffff; }
   body { font-size: 11pt; }
-  nav { display: none; }
+  nav, details:not([open]) { display: none; }
+  .charts { grid-template-columns: 1fr 1fr; }
+  .tiles { grid-template-columns: repeat(4, 1fr); }
   section { border: 0; padding: 0; margin: 1.5rem 0; }
   .scroll { overflow: visible; }
   figure, tr, .tiles, .findings li { break-inside: avoid; }
