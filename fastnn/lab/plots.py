@@ -103,6 +103,49 @@ def _legend(figure: "Figure", names: list[str]) -> None:
     )
 
 
+def draw_by_labels(
+    axes: "Axes", table: Sequence[Mapping[str, Any]], styles: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Test accuracy by the number of labels, a line for each way to use them.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+    table : sequence of mapping
+        A row for each number of "labels": the accuracy of each way by its name, and where there are
+        bars to draw its deviation, "std, name".
+    styles : mapping
+        Name of a way to how matplotlib is to draw its line.
+    """
+    labels = [row["labels"] for row in table]
+    for way, style in styles.items():
+        spread = [row[f"std, {way}"] for row in table] if f"std, {way}" in table[0] else None
+        means = [row[way] for row in table]
+        axes.errorbar(labels, means, spread, marker="o", lw=2, capsize=4, label=way, **style)
+    axes.set_xscale("log")
+    axes.set_xticks(labels, [f"{n:,}" for n in labels])
+    axes.minorticks_off()
+    axes.set(xlabel="labels", ylabel="test accuracy")
+    axes.legend(frameon=False, loc="lower right")
+    tidy(axes)
+
+
+def draw_by_epoch(
+    axes: "Axes",
+    histories: Mapping[str, Mapping[str, Sequence[float]]],
+    styles: Mapping[str, Mapping[str, Any]],
+    title: str,
+) -> None:
+    """Test accuracy by epoch, a line for each way, in the styles of `draw_by_labels`."""
+    for way, history in histories.items():
+        epochs = range(1, len(history["val_accuracy"]) + 1)
+        axes.plot(epochs, history["val_accuracy"], linewidth=2, label=way, **styles[way])
+    axes.set(xlabel="epoch", ylabel="test accuracy")
+    axes.set_title(title, fontsize="medium")
+    axes.legend(frameon=False, loc="lower right")
+    tidy(axes, whole_x=True)
+
+
 def weight_images(
     w: np.ndarray, image_shape: Sequence[int] | None = None, title: str = ""
 ) -> "Figure":

@@ -8,17 +8,15 @@ After Y. Bengio et al., "Greedy layer-wise training of deep networks" (2006), an
 "Why does unsupervised pre-training help deep learning?" (2010).
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 import fastnn as fnn
 from fastnn.lab.experiments.base import Epochs, Options, Part, Progress, Result, load, percent
+from fastnn.lab.plots import draw_by_epoch, draw_by_labels
 from fastnn.lab.sheets import draw_features
-from fastnn.pictures import COLOURS, new_figure, tidy
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from fastnn.pictures import COLOURS, new_figure
 
 SUMMARY = "layers pretrained without labels against random weights, where labels are few"
 HIDDEN = [200] * 4
@@ -28,8 +26,7 @@ REPEATS = 3
 EPOCHS = 10  # of each layer's pretraining
 STEPS = 600  # of fine-tuning, at least
 BATCH = 50
-PRETRAINED, RANDOM = COLOURS[3], COLOURS[4]
-WAYS = {"pretrained": PRETRAINED, "random weights": RANDOM}
+WAYS = {"pretrained": {"color": COLOURS[3]}, "random weights": {"color": COLOURS[4]}}
 
 
 def run(options: Options, progress: Progress) -> Result:
@@ -58,8 +55,9 @@ def run(options: Options, progress: Progress) -> Result:
     table = [_row(n, rows) for n in labels]
     figure = new_figure(14.5, 4.8, f"{options.title}: four layers of {HIDDEN[0]} sigmoid units")
     left, middle, right = figure.subplots(1, 3)
-    _draw_labels(left, table)
-    _draw_curves(middle, curves, labels[-1])
+    draw_by_labels(left, table, WAYS)
+    draw_by_epoch(middle, curves, WAYS, f"with {labels[-1]:,} labels")
+    middle.set(xlabel="epoch of fine-tuning", ylim=(0, 1))
     title = "features of the first layer, pretrained without any label"
     draw_features(right, stacked.model.params["affine1.w"], 8, 64, title)
     return Result(table, _sentence(table), figure, rows)
@@ -134,31 +132,3 @@ def _sentence(table: list[dict[str, Any]]) -> str:
             f"{percent(least['random weights'])}"
         )
     return sentence + "."
-
-
-# -- pictures --------------------------------------------------------------------------------------
-
-
-def _draw_labels(axes: "Axes", table: list[dict[str, Any]]) -> None:
-    labels = [row["labels"] for row in table]
-    for way, colour in WAYS.items():
-        means = [row[way] for row in table]
-        spread = [row[f"std, {way}"] for row in table]
-        axes.errorbar(labels, means, spread, fmt="o-", color=colour, lw=2, capsize=4, label=way)
-    axes.set_xscale("log")
-    axes.set_xticks(labels, [f"{n:,}" for n in labels])
-    axes.minorticks_off()
-    axes.set(xlabel="labels", ylabel="test accuracy")
-    axes.legend(frameon=False, loc="lower right")
-    tidy(axes)
-
-
-def _draw_curves(axes: "Axes", curves: dict[str, fnn.History], n: int) -> None:
-    for way, history in curves.items():
-        epochs = range(1, len(history["loss"]) + 1)
-        axes.plot(epochs, history["val_accuracy"], color=WAYS[way], linewidth=2, label=way)
-    axes.set_ylim(0, 1)
-    axes.set(xlabel="epoch of fine-tuning", ylabel="test accuracy")
-    axes.set_title(f"with {n:,} labels", fontsize="medium")
-    axes.legend(frameon=False, loc="lower right")
-    tidy(axes, whole_x=True)

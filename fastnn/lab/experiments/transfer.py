@@ -7,16 +7,14 @@ After J. Yosinski et al., "How transferable are features in deep neural networks
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 import fastnn as fnn
 from fastnn.lab.experiments.base import Epochs, Options, Part, Progress, Result, load, percent
-from fastnn.pictures import COLOURS, new_figure, tidy
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from fastnn.lab.plots import draw_by_epoch, draw_by_labels
+from fastnn.pictures import COLOURS, new_figure
 
 SUMMARY = "from the digits 0-4 to 5-9: head only, last layers, everything, from scratch"
 HIDDEN = [200, 200, 200]
@@ -60,7 +58,12 @@ WAYS: dict[str, Callable[[fnn.Sequential, int], fnn.Sequential]] = {
     "everything": everything,
     "from scratch": from_scratch,
 }
-COLOUR = dict(zip(WAYS, (COLOURS[1], COLOURS[2], COLOURS[3], COLOURS[0]), strict=True))
+STYLES: dict[str, dict[str, Any]] = {
+    "head only": {"color": COLOURS[1]},
+    "last layers": {"color": COLOURS[2]},
+    "everything": {"color": COLOURS[3]},
+    "from scratch": {"color": COLOURS[0], "linestyle": "--"},
+}
 
 
 def run(options: Options, progress: Progress) -> Result:
@@ -89,8 +92,9 @@ def run(options: Options, progress: Progress) -> Result:
     table = [_row(n, rows) for n in labels]
     figure = new_figure(12, 4.8, f"{options.title}: from the digits 0 to 4 to the digits 5 to 9")
     left, right = figure.subplots(1, 2)
-    _draw_labels(left, table)
-    _draw_curves(right, curves, min(CURVES, labels[-1]))
+    draw_by_labels(left, table, STYLES)
+    left.set_xlabel("labels of the digits 5 to 9")
+    draw_by_epoch(right, curves, STYLES, f"with {min(CURVES, labels[-1]):,} labels")
     return Result(table, _sentence(table, source), figure, rows)
 
 
@@ -165,31 +169,3 @@ def _sentence(table: list[dict[str, Any]], source: float) -> str:
         f"A network that knows the digits 0 to 4 ({percent(source)} right) is taught 5 to 9: "
         f"{numbers}. Compared with a fresh network, {verdict}."
     )
-
-
-# -- pictures --------------------------------------------------------------------------------------
-
-
-def _draw_labels(axes: "Axes", table: list[dict[str, Any]]) -> None:
-    labels = [row["labels"] for row in table]
-    for way, colour in COLOUR.items():
-        style = "--" if way == "from scratch" else "-"
-        accuracies = [row[way] for row in table]
-        axes.plot(labels, accuracies, style, marker="o", color=colour, linewidth=2, label=way)
-    axes.set_xscale("log")
-    axes.set_xticks(labels, [f"{n:,}" for n in labels])
-    axes.minorticks_off()
-    axes.set(xlabel="labels of the digits 5 to 9", ylabel="test accuracy")
-    axes.legend(frameon=False, loc="lower right")
-    tidy(axes)
-
-
-def _draw_curves(axes: "Axes", curves: dict[str, fnn.History], n: int) -> None:
-    for way, history in curves.items():
-        epochs = range(1, len(history["loss"]) + 1)
-        style = "--" if way == "from scratch" else "-"
-        axes.plot(epochs, history["val_accuracy"], style, color=COLOUR[way], linewidth=2, label=way)
-    axes.set(xlabel="epoch", ylabel="test accuracy")
-    axes.set_title(f"with {n:,} labels", fontsize="medium")
-    axes.legend(frameon=False, loc="lower right")
-    tidy(axes, whole_x=True)
