@@ -240,74 +240,72 @@ def _check_all(
         out_loss = engine.loss.value(engine.kernels, out, batch.targets, None, None)
         return out_loss + engine.penalty()
 
+    differences = _Differences(value, loss, h, tolerance)
     for name in names:
         view = model.params[name]
         chosen = np.arange(view.size)
         if count is not None and count < view.size:
             chosen = np.sort(draws.choice(view.size, count, replace=False))
-        yield _check_one(name, value, loss, view, gradients[name], chosen, h, tolerance)
+        yield differences.check(name, view, gradients[name], chosen)
 
 
-def _check_one(
-    name: str,
-    value: Callable[[np.ndarray], float],
-    loss: float,
-    view: np.ndarray,
-    gradient: np.ndarray,
-    chosen: np.ndarray,
-    h: float,
-    tolerance: float,
-) -> ParameterCheck:
-    """Compare chosen elements of a parameter; ``loss`` is the value where the parameter stands."""
-    error, kinks = 0.0, 0
-    index, at = None, (0.0, 0.0)
-    for i in chosen:
-        backprop = float(gradient.flat[i])
-        numerical, miss, kink = _compare(value, loss, view, i, backprop, h, tolerance)
-        if kink:
-            kinks += 1
-        elif index is None or not miss <= error:  # NaN is the worst
-            error, index = miss, tuple(int(k) for k in np.unravel_index(i, view.shape))
-            at = backprop, numerical
-    return ParameterCheck(name, len(chosen), view.size, kinks, error, index, *at)
+@dataclass(frozen=True)
+class _Differences:
+    """Differences of a value whose parameters can be moved.
 
-
-def _compare(
-    value: Callable[[np.ndarray], float],
-    loss: float,
-    view: np.ndarray,
-    i: int,
-    backprop: float,
-    h: float,
-    tolerance: float,
-) -> tuple[float, float, bool]:
-    """The difference quotient of one element, its relative error, and whether a kink explains it.
-
-    Between two kinks the gradient is neither of the one-sided differences; with a smaller step it
-    is the central one.
+    Attributes
+    ----------
+    value : callable
+    loss : float
+        The value where the parameters stand.
+    h : float
+        How far an element is moved.
+    tolerance : float
+        The relative error from which on a kink is looked for.
     """
-    numerical, error, kink = _difference(value, loss, view, i, backprop, h, tolerance)
-    if error > tolerance and not kink:
-        _, closer, kink_closer = _difference(value, loss, view, i, backprop, h / 10, tolerance)
-        kink = closer <= tolerance or kink_closer
-    return numerical, error, kink and error > tolerance
 
+    value: Callable[[np.ndarray], float]
+    loss: float
+    h: float
+    tolerance: float
 
-def _difference(
-    value: Callable[[np.ndarray], float],
-    loss: float,
-    view: np.ndarray,
-    i: int,
-    backprop: float,
-    h: float,
-    tolerance: float,
-) -> tuple[float, float, bool]:
-    below, above, distance = both_sides(value, view, i, h)
-    numerical = (above - below) / distance
-    miss = abs(backprop - numerical)
-    noise = ROUNDING * max(1.0, abs(loss)) / h
-    right, left = (above - loss) / h, (loss - below) / h
-    one_sided = min(abs(backprop - right), abs(backprop - left))
-    # Below the floor, a gradient is right if it is within the noise.
-    error = miss / max(abs(backprop), abs(numerical), noise / tolerance)
-    return numerical, error, one_sided <= max(ONE_SIDED * miss, noise)
+    def check(
+        self, name: str, view: np.ndarray, gradient: np.ndarray, chosen: np.ndarray
+    ) -> ParameterCheck:
+        """Compare the gradient of chosen elements of a parameter."""
+        error, kinks = 0.0, 0
+        index, at = None, (0.0, 0.0)
+        for i in chosen:
+            backprop = float(gradient.flat[i])
+            numerical, miss, kink = self._compare(view, i, backprop)
+            if kink:
+                kinks += 1
+            elif index is None or not miss <= error:  # NaN is the worst
+                error, index = miss, tuple(int(k) for k in np.unravel_index(i, view.shape))
+                at = backprop, numerical
+        return ParameterCheck(name, len(chosen), view.size, kinks, error, index, *at)
+
+    def _compare(self, view: np.ndarray, i: int, backprop: float) -> tuple[float, float, bool]:
+        """The quotient of one element, its relative error, and whether a kink explains it.
+
+        Between two kinks the gradient is neither of the one-sided differences; with a smaller step
+        it is the central one.
+        """
+        numerical, error, kink = self._quotient(view, i, backprop, self.h)
+        if error > self.tolerance and not kink:
+            _, closer, kink_closer = self._quotient(view, i, backprop, self.h / 10)
+            kink = closer <= self.tolerance or kink_closer
+        return numerical, error, kink and error > self.tolerance
+
+    def _quotient(
+        self, view: np.ndarray, i: int, backprop: float, h: float
+    ) -> tuple[float, float, bool]:
+        below, above, distance = both_sides(self.value, view, i, h)
+        numerical = (above - below) / distance
+        miss = abs(backprop - numerical)
+        noise = ROUNDING * max(1.0, abs(self.loss)) / h
+        right, left = (above - self.loss) / h, (self.loss - below) / h
+        one_sided = min(abs(backprop - right), abs(backprop - left))
+        # Below the floor, a gradient is right if it is within the noise.
+        error = miss / max(abs(backprop), abs(numerical), noise / self.tolerance)
+        return numerical, error, one_sided <= max(ONE_SIDED * miss, noise)

@@ -185,3 +185,12 @@ def assert_matches_reference(
     expected = run(getattr(reference, kernel.name), kernel, arguments)
     got = run(function, kernel, arguments)
     assert_outcomes_match(got, expected, kernel, arguments, label)
+
+
+def fails(check: Callable[..., object], *arguments: object) -> bool:
+    """Whether a check notices what it is given."""
+    try:
+        check(*arguments)
+    except AssertionError:
+        return True
+    return False
