@@ -16,8 +16,13 @@ except ModuleNotFoundError:
 if FOUND is None:
     pytest.skip("this scikit-learn was installed without its tests", allow_module_level=True)
 
-# Data are small and epochs few there; that a fit did not converge is no news.
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+# Data are small and epochs few there: that a fit did not converge is no news.
+# What they use that is to change one day is for scikit-learn to mend.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+]
 
 # What reads attributes that are scikit-learn's own affair, and where ours is tested instead.
 PRIVATE = {
