@@ -13,6 +13,7 @@ from fastnn.tables.errors import TableError
 from fastnn.tables.fit import TrainedTable, train
 from fastnn.tables.outcome import ColumnFact, Outcome
 from fastnn.tables.read import read
+from fastnn.tables.search import search
 from fastnn.tables.settings import Settings
 from fastnn.tables.table_model import TableModel, load
 
@@ -25,5 +26,6 @@ __all__ = [
     "TrainedTable",
     "load",
     "read",
+    "search",
     "train",
 ]

@@ -9,7 +9,7 @@ values are missing in the training rows; a value that they do not have is all ze
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -45,6 +45,8 @@ class Numeric:
     marks_missing : bool
         Whether a second feature is 1 where the value is missing.
     """
+
+    kind: ClassVar[Literal["numeric"]] = "numeric"
 
     name: str
     median: float
@@ -84,6 +86,8 @@ class Categorical:
     marks_missing : bool
         Whether one more feature is 1 where the value is missing.
     """
+
+    kind: ClassVar[Literal["categorical"]] = "categorical"
 
     name: str
     categories: tuple[str, ...]
@@ -181,22 +185,9 @@ class Columns:
     def config(self) -> list[dict[str, Any]]:
         """As JSON-able data."""
         return [
-            {
-                "kind": "numeric",
-                "name": c.name,
-                "median": c.median,
-                "mean": c.mean,
-                "scale": c.scale,
-                "marks_missing": c.marks_missing,
-            }
-            if isinstance(c, Numeric)
-            else {
-                "kind": "categorical",
-                "name": c.name,
-                "categories": list(c.categories),
-                "marks_missing": c.marks_missing,
-            }
-            for c in self.columns
+            {"kind": column.kind}
+            | {k: list(v) if isinstance(v, tuple) else v for k, v in vars(column).items()}
+            for column in self.columns
         ]
 
     @classmethod
@@ -278,6 +269,7 @@ def learn_columns(
             facts.append(ColumnFact(name, "dropped", missing, reason))
             continue
         values, words = numbers(column)
+        learned: Column | None
         if _are_numbers(column, values, words):
             _refuse_infinite(name, numbers(whole)[0], source)
             learned, note = _numeric(name, values, words)
@@ -285,8 +277,7 @@ def learn_columns(
         else:
             learned, note = _categorical(name, column)
         columns += [learned] if learned else []
-        kind = {Numeric: "numeric", Categorical: "categorical"}.get(type(learned), "dropped")
-        facts.append(ColumnFact(name, kind, missing, note))  # type: ignore[arg-type]
+        facts.append(ColumnFact(name, learned.kind if learned else "dropped", missing, note))
     if not columns:
         reasons = "; ".join(f"{fact.name!r}: {fact.note}" for fact in facts)
         raise TableError(
@@ -334,7 +325,7 @@ def _are_numbers(column: "Series", values: np.ndarray, words: Sequence[str]) -> 
         return False
     present = int(column.notna().sum())
     share = np.count_nonzero(~np.isnan(values)) / present
-    return share == 1 or (share >= NUMBERS_SHARE and len(words) <= MOST_WORDS)
+    return bool(share == 1 or (share >= NUMBERS_SHARE and len(words) <= MOST_WORDS))
 
 
 def _numeric(name: str, values: np.ndarray, words: Sequence[str]) -> tuple[Numeric | None, str]:

@@ -196,8 +196,8 @@ def make_trainer(
     return fnn.Trainer(
         model,
         loss="softmax_cross_entropy" if prepared.target.classes else "mean_squared_error",
-        optimizer=fnn.Adam(settings.lr),
-        regularizer=fnn.L2(settings.weight_decay) if settings.weight_decay else None,
+        # Not Adam with an L2 penalty: the loss that decides when to stop would hold the penalty.
+        optimizer=fnn.AdamW(settings.lr, weight_decay=settings.weight_decay),
         batch_size=settings.batch_size_for(len(prepared.x["train"])),
         threads=settings.threads,
         rng=seed,
@@ -221,8 +221,8 @@ def _described(
     isa = f" ({backend.instruction_set})" if backend.instruction_set else ""
     return {
         "network": ", ".join(["-".join(map(str, widths)), *extras]),
-        "parameters": f"{model.flat_params.size:,}",
-        "optimizer": "Adam",
+        "parameters": f"{sum(view.size for view in model.params.values()):,}",
+        "optimizer": "AdamW",
         "learning rate": f"{settings.lr:g}",
         "weight decay": f"{settings.weight_decay:g}",
         "batch size": f"{trainer.batch_size}",

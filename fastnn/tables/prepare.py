@@ -1,6 +1,7 @@
 """A table made ready: target and columns understood, rows split, numbers for the network."""
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from fastnn.tables.outcome import ColumnFact
 from fastnn.tables.read import Table
 from fastnn.tables.settings import Settings
 from fastnn.tables.target import Target, read_target
+
+if TYPE_CHECKING:
+    from pandas import Series
 
 LEAST_ROWS = 20
 PARTS = ("train", "validation", "test")
@@ -109,11 +113,11 @@ def prepare(table: Table, target: str, settings: Settings) -> Prepared:
     )
 
 
-def _present(column: object) -> np.ndarray:
+def _present(column: "Series") -> np.ndarray:
     """Where there is a target: blanks are none."""
-    given = column.notna().to_numpy()  # type: ignore[attr-defined]
+    given = column.notna().to_numpy()
     try:
-        codes, _ = texts(column)  # type: ignore[arg-type]
+        codes, _ = texts(column)
     except TypeError:  # lists and the like: refused where the target is read
         return given
     return given & (codes >= 0)

@@ -7,7 +7,7 @@ import os
 import re
 import zipfile
 import zlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ import numpy as np
 
 from fastnn.errors import missing_extra
 from fastnn.files import FilePath
-from fastnn.tables.errors import TableError
+from fastnn.tables.errors import TableError, listed
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -188,7 +188,7 @@ def _read_csv(
         dtype=dict.fromkeys(set(text_columns) & {*header}, str),
         low_memory=False,
     )
-    notes = []
+    notes, local = [], defaultdict(list)
     if separator != ",":
         notes.append(f"its columns are separated by {SEPARATORS[separator]}")
     for column in header:
@@ -199,7 +199,8 @@ def _read_csv(
                 numbers = _local_numbers(frame[column], separator)
                 if numbers is not None:
                     frame[column], how = numbers
-                    notes.append(f"{column!r} was read with {how}")
+                    local[how].append(column)
+    notes += [f"these columns have {how}: {listed(names)}" for how, names in local.items()]
     return Table(frame, name, tuple(notes))
 
 

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fastnn.backend import get_backend
 from fastnn.checks import one_of, positive_int, real_in, sequence
 from fastnn.lab.arguments import checked_seed
 from fastnn.tables.outcome import Task
 from fastnn.tables.target import TASKS
+from fastnn.threads import thread_count
 
 HIDDEN = (128, 64)
 # Between these, by the number of training rows: about so many batches make an epoch.
@@ -35,7 +37,7 @@ class Settings:
         Ratio dropped after each hidden layer.
     batch_norm : bool
     weight_decay : float
-        Strength of the L2 penalty.
+        Of AdamW: each step takes this share, times the rate, off the weights.
     validation_share, test_share : float
         Shares of the rows that decide when to stop, and that judge at the end.
     seed : int
@@ -57,10 +59,10 @@ class Settings:
     hidden: Sequence[int] = HIDDEN
     epochs: int | None = None
     batch_size: int | None = None
-    lr: float = 1e-3
-    dropout: float = 0.1
+    lr: float = 2e-3
+    dropout: float = 0.2
     batch_norm: bool = False
-    weight_decay: float = 1e-4
+    weight_decay: float = 0.1
     validation_share: float = 0.15
     test_share: float = 0.15
     seed: int = 0
@@ -91,6 +93,9 @@ class Settings:
             )
         checked_seed(self.seed)
         sequence("drop", self.drop, "names of columns")
+        # FASTNN_BACKEND and FASTNN_THREADS are looked at here, too.
+        get_backend(self.backend)
+        thread_count(self.threads, 0.0)
 
     def batch_size_for(self, rows: int) -> int:
         """Rows of a batch."""
