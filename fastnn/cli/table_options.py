@@ -1,7 +1,6 @@
 """Options that the commands on tables share, and the places they write to."""
 
 import os
-from argparse import ArgumentTypeError
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,8 @@ MODEL_SUFFIX = ".fnn"
 
 def units(text: str) -> tuple[int, ...]:
     """Units of the hidden layers as they are written: "128,64"; empty for none."""
+    from argparse import ArgumentTypeError
+
     try:
         return tuple(int(part) for part in text.split(",") if part.strip())
     except ValueError:
