@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import fastnn as fnn
-from fastnn.cli import demo, experiment, info, inspect, predict, train
+from fastnn.cli import demo, experiment, export, info, inspect, predict, train
 from fastnn.cli.errors import UserError
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
 # In the order in which the help lists them.
-COMMANDS = (train, predict, inspect, demo, experiment, info)
+COMMANDS = (train, predict, inspect, export, demo, experiment, info)
 
 FAILED = 2
 # What a shell reports for a program that a signal ended: 128 + SIGINT, 128 + SIGPIPE.

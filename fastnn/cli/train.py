@@ -69,6 +69,8 @@ def _search(arguments: "Namespace") -> None:
     trained = search_table(table, arguments.target, settings, trials, progress=not arguments.quiet)
     print(trained.search, end="\n\n")
     _report(trained, places)
+    if trained.search is not None and trained.search.interrupted:
+        raise KeyboardInterrupt  # the best by then has been kept
 
 
 def _start(arguments: "Namespace", names: Sequence[str]) -> tuple["Settings", Places, "Table"]:

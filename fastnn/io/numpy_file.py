@@ -149,16 +149,16 @@ def export_numpy(model: Sequential, path: FilePath) -> None:
         lines, learned = _PREPROCESSORS[type(step)](step, f"preprocessing.{place}")
         described += [f"# {step!r}", *lines]
         arrays |= learned
-    layers = [line for layer in model.layers for line in (f"# {layer!r}", *_layer(layer))]
+    layers = network_lines(model)
     probabilities = ""
     if model.output_size > 1:
         ready = isinstance(model.layers[-1], Softmax)
         expression = "predict(x)" if ready else "softmax(predict(x))"
         probabilities = PROBABILITIES.format(expression=expression)
     code = "\n".join(layers) + probabilities
-    functions = "".join(text for name, text in FUNCTIONS.items() if f"{name}(" in code)
+    functions = needed_functions(code)
     if steps:
-        functions += PREPROCESS.format(lines=_indented(described))
+        functions += PREPROCESS.format(lines=indented(described))
     source = FILE.format(
         version=__version__,
         taken=f"(N, {_listed(shape)})",
@@ -169,25 +169,36 @@ def export_numpy(model: Sequential, path: FilePath) -> None:
         functions=functions,
         shapes=f"({shape}, {(size(shape),)})",
         bytes_dtype="float32" if steps else model.dtype,
-        preprocessing=_indented([APPLY] if steps else []),
+        preprocessing=indented([APPLY] if steps else []),
         features=features,
         dtype=model.dtype,
-        layers=_indented(layers),
+        layers=indented(layers),
         probabilities=probabilities,
-        weights=_embedded(arrays),
+        weights=embedded(arrays),
     )
     replace_file(path, [source.encode()])
+
+
+def network_lines(model: Sequential) -> list[str]:
+    """Code that makes the outputs of a model of the rows ``x``, with its arrays in ``W``."""
+    return [line for layer in model.layers for line in (f"# {layer!r}", *_layer(layer))]
+
+
+def needed_functions(code: str) -> str:
+    """The functions that code calls, besides NumPy's own."""
+    return "".join(text for name, text in FUNCTIONS.items() if f"{name}(" in code)
 
 
 def _listed(shape: tuple[int, ...]) -> str:
     return ", ".join(map(str, shape))
 
 
-def _indented(lines: list[str]) -> str:
+def indented(lines: list[str]) -> str:
+    """Lines of the body of a function."""
     return textwrap.indent("".join(f"{line}\n" for line in lines), "    ")
 
 
-def _embedded(arrays: dict[str, np.ndarray]) -> str:
+def embedded(arrays: dict[str, np.ndarray]) -> str:
     """Arrays as an .npz file, in base64, in lines of 100 characters."""
     file = io.BytesIO()
     np.savez_compressed(file, allow_pickle=False, **arrays)

@@ -83,44 +83,65 @@ def export_onnx(
     ONNX Runtime computes no GELU in float64: there its error function, and that alone, is taken in
     float32. Operators: https://onnx.ai/onnx/operators/
     """
-    try:
-        import onnx
-        from onnx import helper
-    except ImportError as error:
-        raise missing_extra("onnx", "onnx") from error
-
+    helper = require_onnx().helper
     steps = preprocessing_steps(sequential(model))
-    version = _opset(opset, onnx.defs.onnx_opset_version())
     taken = _input_type(input_dtype, model)
     shape = sample_shape(model, steps)
-    graph = _Graph(model.dtype, shape)
+    graph = Graph(model.dtype, shape)
     value = graph.cast("input", taken)
     for place, step in enumerate(steps):
         graph.scope = f"preprocessing.{place}"
         value = _PREPROCESSORS[type(step)](graph, graph.reshape(value, step.shape or ()), step)
     graph.scope = "input"
     value = graph.reshape(value, (model.layers[0].n_in,))
-    for layer in model.layers:
-        graph.scope = layer.name
-        value = _LAYERS[type(layer)](graph, value, layer)
+    value = add_layers(graph, value, model)
     if probabilities and not isinstance(model.layers[-1], Softmax):
         graph.scope = "probabilities"
         value = graph.node("Softmax", value, axis=1)
     output = "probabilities" if probabilities else "output"
     graph.nodes.append(helper.make_node("Identity", [value], [output], name=output))
 
+    inputs = [helper.make_tensor_value_info("input", onnx_type(taken), ["N", *shape])]
+    outputs = [
+        helper.make_tensor_value_info(output, onnx_type(model.dtype), ["N", model.output_size])
+    ]
+    write_graph(graph, path, inputs, outputs, opset)
+
+
+def require_onnx() -> Any:
+    """onnx.
+
+    Raises
+    ------
+    ImportError
+        It is not installed; the message names the extra.
+    """
+    try:
+        import onnx
+    except ImportError as error:
+        raise missing_extra("onnx", "onnx") from error
+    return onnx
+
+
+def write_graph(
+    graph: "Graph", path: FilePath, inputs: list[Any], outputs: list[Any], opset: int | None
+) -> None:
+    """Check a graph, and write it at once or not at all.
+
+    Parameters
+    ----------
+    inputs, outputs : list of onnx.ValueInfoProto
+    opset : int, optional
+        As in `export_onnx`.
+    """
+    onnx = require_onnx()
+    helper = onnx.helper
+    version = _opset(opset, onnx.defs.onnx_opset_version())
+    constants = [
+        onnx.numpy_helper.from_array(array, name) for name, array in graph.constants.items()
+    ]
     content = helper.make_model(
-        helper.make_graph(
-            graph.nodes,
-            "fastnn",
-            [helper.make_tensor_value_info("input", _onnx_type(taken), ["N", *shape])],
-            [
-                helper.make_tensor_value_info(
-                    output, _onnx_type(model.dtype), ["N", model.output_size]
-                )
-            ],
-            [onnx.numpy_helper.from_array(array, name) for name, array in graph.constants.items()],
-        ),
+        helper.make_graph(graph.nodes, "fastnn", inputs, outputs, constants),
         opset_imports=[helper.make_opsetid("", version)],
         producer_name="fastnn",
         producer_version=__version__,
@@ -151,13 +172,13 @@ def _input_type(input_dtype: Any, model: Sequential) -> np.dtype[Any]:
     return np.dtype(input_dtype)
 
 
-def _onnx_type(dtype: Any) -> int:
+def onnx_type(dtype: Any) -> int:
     from onnx import helper
 
     return int(helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
 
 
-class _Graph:
+class Graph:
     """Nodes and constants, in the order of the computation.
 
     Values go by their names; `scope` is what the names of new ones begin with, `shape` that of a
@@ -197,7 +218,7 @@ class _Graph:
     def cast(self, value: str, source: np.dtype[Any]) -> str:
         """Input of another type in the model's dtype; bytes scaled to [0, 1]."""
         if source != self.dtype:
-            value = self.node("Cast", value, to=_onnx_type(self.dtype))
+            value = self.node("Cast", value, to=onnx_type(self.dtype))
         if source == np.uint8:
             value = self.node("Mul", value, self.constant("scale", UINT8_SCALE))
         return value
@@ -213,7 +234,7 @@ class _Graph:
 # -- preprocessing ---------------------------------------------------------------------------------
 
 
-def _scaling(graph: _Graph, x: str, step: Any) -> str:
+def _scaling(graph: Graph, x: str, step: Any) -> str:
     """``(x - shift) / scale``, learned or of each sample."""
     if step.per == "image":
         shift, scale = _of_each_image(graph, x, step)
@@ -223,16 +244,16 @@ def _scaling(graph: _Graph, x: str, step: Any) -> str:
     return graph.node("Div", centered, scale) if scale else centered
 
 
-def _of_each_image(graph: _Graph, x: str, step: Any) -> tuple[str, str]:
+def _of_each_image(graph: Graph, x: str, step: Any) -> tuple[str, str]:
     """Shift and scale, "" for none, of each sample itself: in float64, as fastnn takes them."""
     axes = graph.integers("axes", range(1, 1 + len(step.shape)))
-    wide = graph.node("Cast", x, to=_onnx_type(np.float64))
+    wide = graph.node("Cast", x, to=onnx_type(np.float64))
 
     def reduced(operator: str, value: str = wide) -> str:
         return graph.node(operator, value, axes)
 
     def narrow(value: str) -> str:
-        return graph.node("Cast", value, to=_onnx_type(graph.dtype))
+        return graph.node("Cast", value, to=onnx_type(graph.dtype))
 
     if isinstance(step, Center):
         return narrow(reduced("ReduceMean")), ""
@@ -252,7 +273,7 @@ def _of_each_image(graph: _Graph, x: str, step: Any) -> tuple[str, str]:
     return narrow(graph.node("Sub", least, low)), narrow(scale)
 
 
-def _projection(graph: _Graph, x: str, step: Any) -> str:
+def _projection(graph: Graph, x: str, step: Any) -> str:
     """Coordinates along the principal axes; whitened, and turned back if asked for."""
     x = graph.reshape(x, step.mean.shape)
     centered = graph.node("Sub", x, graph.constant("mean", step.mean))
@@ -265,7 +286,7 @@ def _projection(graph: _Graph, x: str, step: Any) -> str:
     return value
 
 
-_PREPROCESSORS: dict[type[Preprocessor], Callable[[_Graph, str, Any], str]] = {
+_PREPROCESSORS: dict[type[Preprocessor], Callable[[Graph, str, Any], str]] = {
     **dict.fromkeys((Center, Standardize, MinMax), _scaling),
     **dict.fromkeys((PCA, Whiten), _projection),
 }
@@ -274,38 +295,46 @@ _PREPROCESSORS: dict[type[Preprocessor], Callable[[_Graph, str, Any], str]] = {
 # -- layers ----------------------------------------------------------------------------------------
 
 
-def _nothing(graph: _Graph, x: str, layer: Layer) -> str:
+def add_layers(graph: Graph, value: str, model: Sequential) -> str:
+    """What a model makes of rows; the name of its last layer's output."""
+    for layer in model.layers:
+        graph.scope = layer.name
+        value = _LAYERS[type(layer)](graph, value, layer)
+    return value
+
+
+def _nothing(graph: Graph, x: str, layer: Layer) -> str:
     """Layers that do nothing outside training."""
     return x
 
 
-def _affine(graph: _Graph, x: str, layer: Affine) -> str:
+def _affine(graph: Graph, x: str, layer: Affine) -> str:
     return graph.node("Gemm", x, graph.parameter(layer, "w"), graph.parameter(layer, "b"))
 
 
-def _tied_affine(graph: _Graph, x: str, layer: TiedAffine) -> str:
+def _tied_affine(graph: Graph, x: str, layer: TiedAffine) -> str:
     w = graph.parameter(layer.source, "w")
     return graph.node("Gemm", x, w, graph.parameter(layer, "b"), transB=1)
 
 
-def _batchnorm(graph: _Graph, x: str, layer: BatchNorm) -> str:
+def _batchnorm(graph: Graph, x: str, layer: BatchNorm) -> str:
     names = ("gamma", "beta", "running_mean", "running_var")
     inputs = (graph.parameter(layer, name) for name in names)
     return graph.node("BatchNormalization", x, *inputs, epsilon=float(layer.eps))
 
 
-def _operator(name: str, **attributes: Any) -> Callable[[_Graph, str, Layer], str]:
+def _operator(name: str, **attributes: Any) -> Callable[[Graph, str, Layer], str]:
     """A layer that is a single operator."""
     return lambda graph, x, layer: graph.node(name, x, **attributes)
 
 
-def _leaky_relu(graph: _Graph, x: str, layer: LeakyReLU) -> str:
+def _leaky_relu(graph: Graph, x: str, layer: LeakyReLU) -> str:
     if graph.dtype == np.float32:
         return graph.node("LeakyRelu", x, alpha=float(layer.slope))
     return _two_lines(graph, x, graph.constant("slope", layer.slope))
 
 
-def _prelu(graph: _Graph, x: str, layer: PReLU) -> str:
+def _prelu(graph: Graph, x: str, layer: PReLU) -> str:
     slope = graph.parameter(layer, "slope")
     if graph.dtype == np.float32:
         return graph.node("PRelu", x, slope)
@@ -316,13 +345,13 @@ def _prelu(graph: _Graph, x: str, layer: PReLU) -> str:
 # they are written out.
 
 
-def _two_lines(graph: _Graph, x: str, slope: str) -> str:
+def _two_lines(graph: Graph, x: str, slope: str) -> str:
     """``x where x > 0, else slope * x``."""
     positive = graph.node("Greater", x, graph.constant("zero", 0))
     return graph.node("Where", positive, x, graph.node("Mul", slope, x))
 
 
-def _elu(graph: _Graph, x: str, layer: ELU) -> str:
+def _elu(graph: Graph, x: str, layer: ELU) -> str:
     if graph.dtype == np.float32:
         return graph.node("Elu", x, alpha=float(layer.alpha))
     zero, one = graph.constant("zero", 0), graph.constant("one", 1)
@@ -331,7 +360,7 @@ def _elu(graph: _Graph, x: str, layer: ELU) -> str:
     return graph.node("Where", graph.node("Greater", x, zero), x, below)
 
 
-def _softplus(graph: _Graph, x: str, layer: Softplus) -> str:
+def _softplus(graph: Graph, x: str, layer: Softplus) -> str:
     """``max(x, 0) + log(1 + exp(-|x|))``, which cannot overflow."""
     if graph.dtype == np.float32:
         return graph.node("Softplus", x)
@@ -340,28 +369,28 @@ def _softplus(graph: _Graph, x: str, layer: Softplus) -> str:
     return graph.node("Add", graph.node("Max", x, graph.constant("zero", 0)), rest)
 
 
-def _gelu(graph: _Graph, x: str, layer: GELU) -> str:
+def _gelu(graph: Graph, x: str, layer: GELU) -> str:
     """``x * (1 + erf(x / sqrt(2))) / 2``."""
     if graph.dtype == np.float32:
         return graph.node("Gelu", x)
     scaled = graph.node("Mul", x, graph.constant("root", np.sqrt(0.5)))
-    erf = graph.node("Erf", graph.node("Cast", scaled, to=_onnx_type(np.float32)))
-    erf = graph.node("Cast", erf, to=_onnx_type(np.float64))
+    erf = graph.node("Erf", graph.node("Cast", scaled, to=onnx_type(np.float32)))
+    erf = graph.node("Cast", erf, to=onnx_type(np.float64))
     twice = graph.node("Mul", x, graph.node("Add", erf, graph.constant("one", 1)))
     return graph.node("Mul", twice, graph.constant("half", 0.5))
 
 
-def _silu(graph: _Graph, x: str, layer: SiLU) -> str:
+def _silu(graph: Graph, x: str, layer: SiLU) -> str:
     return graph.node("Mul", x, graph.node("Sigmoid", x))
 
 
-def _maxout(graph: _Graph, x: str, layer: Maxout) -> str:
+def _maxout(graph: Graph, x: str, layer: Maxout) -> str:
     shape = graph.integers("shape", [0, layer.pieces, layer.n_out])
     by_pieces = graph.node("Reshape", x, shape)
     return graph.node("ReduceMax", by_pieces, graph.integers("axes", [1]), keepdims=0)
 
 
-_LAYERS: dict[type[Layer], Callable[[_Graph, str, Any], str]] = {
+_LAYERS: dict[type[Layer], Callable[[Graph, str, Any], str]] = {
     Affine: _affine,
     TiedAffine: _tied_affine,
     BatchNorm: _batchnorm,

@@ -10,6 +10,8 @@ It needs the extra ``table``: pandas, scikit-learn, and pyarrow for Parquet.
 """
 
 from fastnn.tables.errors import TableError
+from fastnn.tables.export_numpy import export_numpy
+from fastnn.tables.export_onnx import export_onnx
 from fastnn.tables.fit import TrainedTable, train
 from fastnn.tables.outcome import ColumnFact, Outcome
 from fastnn.tables.read import read
@@ -24,6 +26,8 @@ __all__ = [
     "TableError",
     "TableModel",
     "TrainedTable",
+    "export_numpy",
+    "export_onnx",
     "load",
     "read",
     "search",

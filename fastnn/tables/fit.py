@@ -214,7 +214,7 @@ def _described(
     widths = [model.layers[0].n_in, *settings.hidden, model.output_size]
     extras = ["ReLU"] if settings.hidden else []
     extras += ["BatchNorm"] if settings.batch_norm else []
-    extras += [f"dropout {settings.dropout:g}"] if settings.dropout and settings.hidden else []
+    extras += [f"dropout {settings.dropout:.3g}"] if settings.dropout and settings.hidden else []
     done = len(trainer.history.epochs)
     best = "" if stopper.best_epoch is None else f", the best is number {stopper.best_epoch + 1}"
     backend = model.backend
@@ -223,8 +223,8 @@ def _described(
         "network": ", ".join(["-".join(map(str, widths)), *extras]),
         "parameters": f"{sum(view.size for view in model.params.values()):,}",
         "optimizer": "AdamW",
-        "learning rate": f"{settings.lr:g}",
-        "weight decay": f"{settings.weight_decay:g}",
+        "learning rate": f"{settings.lr:.3g}",
+        "weight decay": f"{settings.weight_decay:.3g}",
         "batch size": f"{trainer.batch_size}",
         "epochs": f"{done} of at most {settings.epochs_for(len(prepared.x['train']))}{best}",
         "seed": f"{settings.seed}",

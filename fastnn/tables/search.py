@@ -95,8 +95,11 @@ def search_table(
     require_metrics()
     prepared = prepare(table, target, settings)
     found = _searched(prepared, settings, trials, progress)
-    best = replace(settings, **_chosen(found.best.params))
-    return replace(fit(prepared, best, progress), search=found)
+    # Every trial stops by itself, so those of both stages can be compared.
+    finished = [trial for trial in found.trials if trial.status == "done"] or [found.best]
+    best = min(finished, key=lambda trial: trial.score)
+    trained = fit(prepared, replace(settings, **_chosen(best.params)), progress)
+    return replace(trained, search=found)
 
 
 def _searched(
