@@ -106,7 +106,7 @@ def use_backend(name: str) -> Iterator[Backend]:
     Raises
     ------
     ValueError, NotBuiltError, ImportError
-        As `get_backend`.
+        There is no such backend; it was not built; numba is not installed.
     """
     backend = get_backend(name)
     token = _chosen.set(backend.name)

@@ -256,7 +256,7 @@ class LearningRateSchedule(Callback):
     Parameters
     ----------
     schedule : float, Schedule, or function of the epoch
-        See `fastnn.schedules`: the epoch is a real number, 0.0 at the start.
+        As a `Schedule` is: the epoch is a real number, 0.0 at the start.
 
     Raises
     ------

@@ -21,7 +21,7 @@ ENVIRONMENT = (
 
 
 def info() -> dict[str, Any]:
-    """Describe the installation, for `fastnn info` and for bug reports.
+    """Describe the installation, for ``fastnn info`` and for bug reports.
 
     Returns
     -------

@@ -15,6 +15,16 @@ from numpy.typing import ArrayLike
 
 from fastnn.checks import one_of, positive_int
 
+__all__ = [
+    "accuracy",
+    "better_direction",
+    "binary_accuracy",
+    "mean_absolute_error",
+    "r2_score",
+    "root_mean_squared_error",
+    "top_k_accuracy",
+]
+
 Metric = Callable[[np.ndarray, np.ndarray], float]
 
 # Words of a metric's name by which more is better; of all others, less is.

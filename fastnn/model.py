@@ -257,7 +257,7 @@ class Sequential(Parameters):
         return self.predict_rows(rows)
 
     def predict_rows(self, rows: np.ndarray, threads: int | None = None) -> np.ndarray:
-        """`predict` of rows as `fastnn.checks.source_rows` returns them.
+        """`predict` of rows as ``fastnn.checks.source_rows`` returns them.
 
         Runs the native program where every layer has a native form.
         """

@@ -49,7 +49,7 @@ class Trainer:
     ----------
     model : Sequential
     loss : str or Loss
-        A name in `fastnn.losses.LOSSES`, such as "softmax_cross_entropy", "binary_cross_entropy",
+        A name in ``fastnn.losses.LOSSES``, such as "softmax_cross_entropy", "binary_cross_entropy",
         "mean_squared_error" or "huber"; or an object.
     optimizer : str or Optimizer, optional
         By default ``Adam(lr=1e-3)``.

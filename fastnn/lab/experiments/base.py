@@ -45,7 +45,7 @@ class Options:
     Parameters
     ----------
     dataset : {"digits", "mnist"}, optional
-        By default `default_dataset`.
+        By default MNIST where ``FASTNN_DATA`` has it, else the digits.
     epochs : int, optional
         By default the experiment's own number.
     seed : int
