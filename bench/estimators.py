@@ -3,6 +3,7 @@
 python bench/estimators.py              ten data sets, 150 to 100,000 rows: a table, about a minute
 python bench/estimators.py --quick      the smallest, once, with few epochs
 python bench/estimators.py --json FILE
+python bench/estimators.py --output FILE      the table alone, for docs/performance/
 
 Both get the same rows and the same settings, their own defaults where nothing is said below, and
 take turns. Of each the median time to train is taken, and the mean score on rows held out, with the
@@ -14,14 +15,17 @@ import json
 import math
 import statistics
 import warnings
+from pathlib import Path
 from time import perf_counter
 
 import numpy as np
+import sklearn
 from sklearn import datasets, neural_network
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
+import fastnn as fnn
 import fastnn.sklearn
 
 
@@ -135,11 +139,22 @@ def table(results):
     return "\n".join(lines)
 
 
+def page(results, rounds):
+    """The table, and on what it was measured."""
+    info = fnn.info()
+    return f"""{table(results)}
+
+Medians of {rounds} fits each, in turns; scores are means over as many seeds. {info["processor"]},
+{info["threads"]} cores; fastnn {info["fastnn"]}, scikit-learn {sklearn.__version__}.
+"""
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="three small sets, once, 5 epochs")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", help="where to write the results")
+    parser.add_argument("--output", type=Path, help="where to write the table, in Markdown")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore", ConvergenceWarning)
     names = ["iris", "diabetes", "breast cancer"] if arguments.quick else list(WORK)
@@ -150,6 +165,8 @@ def main():
         getattr(neural_network, kind)(max_iter=2).fit(x, y)
     results = [measure(name, rounds, max_iter) for name in names]
     print(table(results))
+    if arguments.output:
+        arguments.output.write_text(page(results, rounds), encoding="utf-8")
     if arguments.json:
         with open(arguments.json, "w", encoding="utf-8") as file:
             json.dump(results, file, indent=1)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from command import environment
 
-pytest.importorskip("sklearn")
+sklearn = pytest.importorskip("sklearn")
 
 BENCH = Path(__file__).resolve().parents[1] / "bench"
 
@@ -59,8 +59,9 @@ def test_there_are_ten_data_sets_from_150_to_100_000_rows(estimators):
 
 
 def test_a_quick_run_measures_both(tmp_path):
+    options = ["--quick", "--json", "results.json", "--output", "table.md"]
     process = subprocess.run(
-        [sys.executable, str(BENCH / "estimators.py"), "--quick", "--json", "results.json"],
+        [sys.executable, str(BENCH / "estimators.py"), *options],
         env=environment(),
         cwd=tmp_path,
         capture_output=True,
@@ -70,6 +71,9 @@ def test_a_quick_run_measures_both(tmp_path):
     )
     assert process.returncode == 0, process.stderr
     assert process.stdout.startswith("| data | rows |")
+    page = (tmp_path / "table.md").read_text()
+    assert page.startswith(process.stdout)
+    assert f"scikit-learn {sklearn.__version__}.\n" in page
     results = json.loads((tmp_path / "results.json").read_text())
     assert [entry["data"] for entry in results] == ["iris", "diabetes", "breast cancer"]
     for entry in results:
