@@ -6,7 +6,7 @@ comma := ,
 EXTRAS_TEST := numba,demo,test$(if $(ORACLE),$(comma)oracle)
 SOURCES := pyproject.toml setup.py $(shell find fastnn -name '*.py' -o -name '*.pyx' -o -name '*.pxd')
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint docs gallery bench clean
 
 ## demo: install into .venv, and train the classic network on the digits
 demo: .venv/installed
@@ -29,6 +29,17 @@ lint: .venv-dev/installed
 	.venv-dev/bin/ruff format --check .
 	.venv-dev/bin/mypy
 
+## docs: build the site into build/docs; a warning is an error, and nothing is fetched meanwhile
+docs: .venv-docs/installed
+	rm -rf build/docs docs/reference/generated
+	PYTHONSAFEPATH=1 .venv-docs/bin/python -m sphinx --fail-on-warning --keep-going --nitpicky \
+	--quiet --doctree-dir build/docs/doctrees docs build/docs/html
+	@echo "open build/docs/html/index.html"
+
+## gallery: run all experiments on MNIST, and write their pages into docs/gallery: some minutes
+gallery: .venv/installed
+	PYTHONSAFEPATH=1 .venv/bin/python docs/make_gallery.py $(ARGS)
+
 ## bench: time every kernel on every backend; QUICK=1 only shows that the benchmarks run
 bench: .venv-dev/installed
 	mkdir -p bench/results
@@ -38,9 +49,9 @@ bench: .venv-dev/installed
 
 ## clean: remove environments, builds, caches and results
 clean:
-	rm -rf .venv .venv-test .venv-dev build dist bench/results fastnn-demo *.egg-info
-	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
-	find fastnn tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf .venv .venv-test .venv-dev .venv-docs build dist bench/results fastnn-demo *.egg-info
+	rm -rf docs/reference/generated .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	find fastnn tests bench docs -name __pycache__ -type d -prune -exec rm -rf {} +
 	find fastnn -name '*.so' -delete
 
 .venv/installed: $(SOURCES)
@@ -55,4 +66,12 @@ clean:
 	$(PYTHON) -m venv .venv-dev
 	.venv-dev/bin/python -m pip install --quiet --upgrade pip
 	.venv-dev/bin/python -m pip install --quiet ".[numba,demo,bench,lint]"
+	touch $@
+
+# The reference is made from docstrings: no kernel need be compiled for it.
+.venv-docs/installed: $(SOURCES)
+	rm -rf build/lib*
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip install --quiet --upgrade pip
+	FASTNN_BUILD_EXT=0 .venv-docs/bin/python -m pip install --quiet ".[docs]"
 	touch $@
