@@ -33,7 +33,7 @@ lint: .venv-dev/installed
 docs: .venv-docs/installed
 	rm -rf build/docs docs/reference/generated
 	PYTHONSAFEPATH=1 .venv-docs/bin/python -m sphinx --fail-on-warning --keep-going --nitpicky \
-	--quiet --doctree-dir build/docs/doctrees docs build/docs/html
+	--quiet --jobs auto --doctree-dir build/docs/doctrees docs build/docs/html
 	@echo "open build/docs/html/index.html"
 
 ## gallery: run all experiments on MNIST, and write their pages into docs/gallery: some minutes
