@@ -120,23 +120,32 @@ def skip_foreign(
     return None if module.startswith("fastnn") else True
 
 
-class Help(SphinxDirective):
+def printed_help(*command: str) -> str:
     """What ``fastnn COMMAND --help`` prints."""
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text):
+        cli.main([*command, "--help"])
+    return text.getvalue()
 
-    required_arguments = 1
+
+class Commands(SphinxDirective):
+    """A section for each command, with its help."""
 
     def run(self) -> list[nodes.Node]:
-        text = io.StringIO()
-        with contextlib.redirect_stdout(text):
-            cli.main([*self.arguments, "--help"])
-        return [nodes.literal_block(text.getvalue(), text.getvalue(), language="text")]
+        names = re.findall(r"^ {4}(\w+)", printed_help().partition("commands:")[2], re.MULTILINE)
+        return [self.section(name) for name in names]
+
+    def section(self, name: str) -> nodes.section:
+        text = printed_help(name)
+        help_ = nodes.literal_block(text, text, language="text")
+        return nodes.section("", nodes.title("", f"fastnn {name}"), help_, ids=[f"fastnn-{name}"])
 
 
 os.environ |= {"COLUMNS": "88", "NO_COLOR": "1"}  # of what argparse writes
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    app.add_directive("help", Help)
+    app.add_directive("commands", Commands)
     app.connect("missing-reference", link_name)
     app.connect("autodoc-process-docstring", escape_stars, priority=100)  # before numpydoc
     app.connect("autodoc-skip-member", skip_foreign)
