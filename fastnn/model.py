@@ -13,6 +13,7 @@ from fastnn.checks import (
     Rng,
     as_real,
     generator,
+    output_for_each_class,
     real_dtype,
     real_rows,
     sequence,
@@ -319,7 +320,13 @@ class Sequential(Parameters):
         """Class probabilities: softmax of `predict`; (N, n_out), each row with the sum 1.
 
         Where the last layer is a `Softmax`, they are `predict` itself.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `forward`; or the model has a single output, which a softmax would turn into 1.
         """
+        output_for_each_class(self.output_size)
         scores = self.predict(x)
         if isinstance(self.layers[-1], Softmax):
             return scores

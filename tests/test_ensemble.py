@@ -139,6 +139,12 @@ def test_probabilities_of_the_samples():
     np.testing.assert_array_equal(fnn.mc_predict_proba(model, X, 1, rng=0)[1], 0)
 
 
+def test_a_single_output_has_no_probabilities_of_classes():
+    model = fnn.Sequential([fnn.Dropout(0.5), fnn.Affine(1)], 8, rng=0)
+    with pytest.raises(ValueError, match="single output"):
+        fnn.mc_predict_proba(model, X)
+
+
 def test_the_model_stays_as_it_is():
     trainer = build(0)
     trainer.callbacks = []

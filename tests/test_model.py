@@ -439,6 +439,11 @@ def test_probabilities_are_the_softmax_of_the_scores(backend, dtype):
     assert np.isfinite(model.predict_proba(x)).all()
 
 
+def test_a_single_output_is_no_class():
+    with pytest.raises(ValueError, match="sigmoid"):
+        fnn.mlp(8, [4], 1, rng=0).predict_proba(blobs()[0])
+
+
 # -- building --------------------------------------------------------------------------------------
 
 

@@ -29,7 +29,7 @@ def path(tmp_path):
 @pytest.mark.parametrize("seed", SEEDS)
 def test_onnx_runtime_agrees(seed, path):
     model, raw = random_model(seed)
-    probabilities = seed % 5 == 0
+    probabilities = seed % 5 == 0 and model.output_size > 1
     fnn.io.export_onnx(model, path, probabilities=probabilities)
     ours, theirs = expected(model, raw, probabilities), run(path, raw)
     assert theirs.dtype == model.dtype
@@ -63,6 +63,12 @@ def test_older_operators(model, x, path, opset):
     fnn.io.export_onnx(model, path, opset=opset)
     assert onnx.load(path).opset_import[0].version == opset
     np.testing.assert_allclose(run(path, x), model.predict(x), rtol=1e-5, atol=1e-6)
+
+
+def test_probabilities_of_a_single_output_are_refused(path):
+    with pytest.raises(ValueError, match="single output"):
+        fnn.io.export_onnx(fnn.mlp(4, [3], 1, rng=0), path, probabilities=True)
+    assert not path.exists()
 
 
 def test_what_the_file_says(model, path):

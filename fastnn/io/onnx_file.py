@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.checks import UINT8_SCALE, positive_int
+from fastnn.checks import UINT8_SCALE, output_for_each_class, positive_int
 from fastnn.data.preprocess import Preprocessor
 from fastnn.data.projection import PCA, Whiten
 from fastnn.data.scaling import Center, MinMax, Standardize
@@ -72,7 +72,7 @@ def export_onnx(
     ------
     TypeError, ValueError
         A layer or a preprocessor is not fastnn's own; the preprocessing is not fitted or does not
-        fit the model; an option is not among those above.
+        fit the model; an option is not among those above; probabilities of a single output.
     ImportError
         onnx is not installed; the message names the extra.
     OSError
@@ -85,6 +85,8 @@ def export_onnx(
     """
     helper = require_onnx().helper
     steps = preprocessing_steps(sequential(model))
+    if probabilities:
+        output_for_each_class(model.output_size)
     taken = _input_type(input_dtype, model)
     shape = sample_shape(model, steps)
     graph = Graph(model.dtype, shape)

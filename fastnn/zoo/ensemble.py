@@ -7,7 +7,15 @@ from typing import Any
 import numpy as np
 
 from fastnn.callbacks import Callback
-from fastnn.checks import Rng, as_real, generator, positive_int, sequence, source_rows
+from fastnn.checks import (
+    Rng,
+    as_real,
+    generator,
+    output_for_each_class,
+    positive_int,
+    sequence,
+    source_rows,
+)
 from fastnn.history import History
 from fastnn.layers import Dropout
 from fastnn.model import CHUNK, Sequential
@@ -201,13 +209,21 @@ def mc_predict(
 def mc_predict_proba(
     model: Sequential, x: Any, samples: int = 50, rng: Rng = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`mc_predict` of the class probabilities."""
+    """`mc_predict` of the class probabilities.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `mc_predict`; or the model has a single output.
+    """
 
     def softmax(scores: np.ndarray) -> np.ndarray:
         probabilities = np.empty_like(scores)
         model.backend.kernels.softmax_forward(scores, probabilities)
         return probabilities
 
+    if isinstance(model, Sequential):
+        output_for_each_class(model.output_size)
     return _sampled(model, x, samples, rng, softmax)
 
 
