@@ -100,14 +100,7 @@ class GradientCheck:
                     *(*numbers, at + mark),
                 )
             )
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = [
-            "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
-            for row in rows
-        ]
-        return Summary(
-            "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:], self._verdict()])
-        )
+        return Summary(rows, [self._verdict()], left=(0, 6))
 
     def _verdict(self) -> str:
         worst = self.worst

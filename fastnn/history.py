@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from fastnn.files import FilePath, replace_file
+from fastnn.markup import in_notebook, some, table
 from fastnn.metrics import better_direction
 from fastnn.pictures import history_figure
 
@@ -158,6 +159,26 @@ class History(Mapping[str, list[float]]):
         epochs = "1 epoch" if self._n_epochs == 1 else f"{self._n_epochs} epochs"
         names = f": {', '.join(self._columns)}" if self._columns else ""
         return f"<History of {epochs}{names}>"
+
+    def _repr_html_(self) -> str:
+        """The table that a notebook shows: of long fits the first, the best and the last epochs."""
+        judge = next((name for name in ("val_loss", "loss") if name in self), None)
+        best = None
+        if judge is not None and not all(map(math.isnan, self[judge])):
+            best = self.best(judge)[0]
+        picked = some(self._n_epochs, best)
+        rows = [
+            [f"... {len(epoch)} more ..."]
+            if isinstance(epoch, range)
+            else [f"{epoch + 1}", *(f"{column[epoch]:.4g}" for column in self._columns.values())]
+            for epoch in picked
+        ]
+        words = repr(self)[1:-1].partition(":")[0]
+        if best is not None:
+            words += f"; {judge} is best in epoch {best + 1}"
+        header = ["epoch", *self._columns]
+        marked = () if best is None else (picked.index(best),)
+        return in_notebook(table(header, rows, marked=marked, caption=words))
 
 
 def resolve_mode(mode: str, name: str) -> str:

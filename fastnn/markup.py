@@ -3,6 +3,18 @@
 from collections.abc import Collection, Iterable, Sequence
 from html import escape
 
+# For notebooks, which have colours and fonts of their own: light or dark, this takes what is there.
+_NOTEBOOK = """<style>
+.fnn-out { overflow-x: auto; }
+.fnn-out table.fnn { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: 0; }
+.fnn-out .fnn th, .fnn-out .fnn td { padding: .15em .75em; white-space: nowrap; }
+.fnn-out .fnn caption { text-align: left; white-space: nowrap; caption-side: top; color: inherit; }
+.fnn-out > div, .fnn-out .fnn caption { padding: .2em .75em; }
+.fnn-out .fnn tr.marked > * { font-weight: bold; box-shadow: inset 0 1px, inset 0 -1px; }
+.fnn-out .fnn tr:not(.marked) > th[scope=row] { font-weight: normal; }
+.fnn-out progress { width: 12em; vertical-align: middle; margin: 0 .6em; }
+</style>"""
+
 
 class Markup(str):
     """HTML; every other string is text, and is escaped where it is set."""
@@ -79,6 +91,39 @@ def table(
         cells += [f"<td {s}>{cell}</td>" for cell, s in zip(others, styles[1:], strict=True)]
         lines.append(_row(cells, marked=number in marked))
     return Markup("\n".join([*lines, "</tbody></table>"]))
+
+
+def in_notebook(*parts: str) -> Markup:
+    """What a notebook shows: parts one below the other, with the style of tables."""
+    return Markup(f'<div class="fnn-out">{_NOTEBOOK}{"".join(map(markup, parts))}</div>')
+
+
+def some(count: int, marked: int | None = None, first: int = 3, last: int = 8) -> list[int | range]:
+    """Which of many rows to show: the first ones, the last ones, and one between them.
+
+    Returns
+    -------
+    list of int or range
+        Numbers of rows; a range is what is left out, at least two.
+
+    Examples
+    --------
+    >>> some(6, first=1, last=2)
+    [0, range(1, 4), 4, 5]
+    >>> some(100, 40, first=1, last=2)
+    [0, range(1, 40), 40, range(41, 98), 98, 99]
+    """
+    shown = {*range(min(first, count)), *range(max(count - last, 0), count)}
+    if marked is not None:
+        shown.add(marked)
+    rows: list[int | range] = []
+    before = -1
+    for row in sorted(shown):
+        left_out = range(before + 1, row)
+        rows += [left_out] if len(left_out) > 1 else left_out
+        rows.append(row)
+        before = row
+    return rows
 
 
 def _row(cells: Sequence[str], marked: bool = False) -> str:

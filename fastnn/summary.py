@@ -1,20 +1,54 @@
 """A model as a table for people."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any
 
 from fastnn.layers import Layer
+from fastnn.markup import Markup, in_notebook, markup, table
 
 if TYPE_CHECKING:
     from fastnn.model import Sequential
 
 
 class Summary(str):
-    """Text that shows itself as it is, at the prompt too."""
+    """A table as text, which the prompt shows as it is, and a notebook as a table.
 
-    __slots__ = ()
+    Parameters
+    ----------
+    rows : sequence of sequence of str
+        The first is the header.
+    notes : sequence of str
+        Lines below the table.
+    left : collection of int
+        Columns of words; the others hold numbers.
+    """
+
+    __slots__ = ("_parts",)
+    _parts: tuple[Sequence[Sequence[str]], Sequence[str], Collection[int]]
+
+    def __new__(
+        cls, rows: Sequence[Sequence[str]], notes: Sequence[str], left: Collection[int]
+    ) -> "Summary":
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = [
+            "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
+            for row in rows
+        ]
+        lines.insert(1, "-" * max(map(len, lines)))
+        summary = super().__new__(cls, "\n".join([*lines, *notes]))
+        summary._parts = (rows, notes, left)
+        return summary
 
     def __repr__(self) -> str:
         return str(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self._parts
+
+    def _repr_html_(self) -> str:
+        (header, *rows), notes, left = self._parts
+        lines = (Markup(f"<div>{markup(note)}</div>") for note in notes)
+        return in_notebook(table(header, rows, left=left), *lines)
 
 
 def summarize(model: "Sequential") -> Summary:
@@ -26,16 +60,10 @@ def summarize(model: "Sequential") -> Summary:
         note = _training_note(layer) if count else ""
         shape = f"(N, {layer.n_out})"
         rows.append((layer.name, repr(layer), shape, _bytes(held), f"{count:,}{note}"))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
-    lines.insert(1, "-" * max(map(len, lines)))
-    lines.append(_totals(model))
+    notes = [_totals(model)]
     if model.preprocessing is not None:
-        lines.append(f"its rows come from {model.preprocessing!r}: apply that first")
-    return Summary("\n".join(lines))
+        notes.append(f"its rows come from {model.preprocessing!r}: apply that first")
+    return Summary(rows, notes, left=(0, 1, 2))
 
 
 def _totals(model: "Sequential") -> str:

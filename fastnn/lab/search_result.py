@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fastnn.errors import FastnnError
 from fastnn.files import FilePath, replace_file
 from fastnn.lab.space import Dimension
+from fastnn.markup import Markup, in_notebook, markup, table
 from fastnn.metrics import better_direction
 
 if TYPE_CHECKING:
@@ -185,18 +186,35 @@ class SearchResult:
         return curves(self, n)
 
     def __str__(self) -> str:
+        names, rows = self._shown()
+        widths = [max(map(len, column)) for column in zip(names, *rows, strict=True)]
+        lines = [
+            "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+            for row in (names, *rows)
+        ]
+        if len(self.trials) > SHOWN:
+            lines.append(f"... and {len(self.trials) - SHOWN} more")
+        return "\n".join(lines + [f"warning: {text}" for text in self.warnings])
+
+    def _repr_html_(self) -> str:
+        """The table that a notebook shows."""
+        names, rows = self._shown()
+        if len(self.trials) > SHOWN:
+            rows.append([f"... and {len(self.trials) - SHOWN} more"])
+        done = bool(self.trials) and self.trials[0].status != "failed"
+        notes = (Markup(f"<div>warning: {markup(text)}</div>") for text in self.warnings)
+        content = table(names, rows, marked=(0,) if done else (), caption=repr(self)[1:-1])
+        return in_notebook(content if names else "", *notes)
+
+    def _shown(self) -> tuple[list[str], list[list[str]]]:
+        """Names of the columns that hold anything, and the best rows."""
         rows = [{name: shown(value) for name, value in row.items()} for row in self.table[:SHOWN]]
         names = [
             name
             for name in (self.table[0] if rows else ())
             if name != "seed" and any(row[name] for row in rows)
         ]
-        widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in names}
-        lines = ["  ".join(name.rjust(widths[name]) for name in names)]
-        lines += ["  ".join(row[name].rjust(widths[name]) for name in names) for row in rows]
-        if len(self.trials) > SHOWN:
-            lines.append(f"... and {len(self.trials) - SHOWN} more")
-        return "\n".join(lines + [f"warning: {text}" for text in self.warnings])
+        return names, [[row[name] for name in names] for row in rows]
 
     def __repr__(self) -> str:
         best = "none finished"
