@@ -87,7 +87,7 @@ def logs_of(epoch, seconds=1.0):
 
 def fit(bar, clock, epochs=2, batches=4, batch_seconds=0.25, samples=1000, fault_at=None):
     """Run the callback like a trainer; `fault_at` is an epoch and batch."""
-    trainer = SimpleNamespace(epochs=epochs, samples=samples)
+    trainer = SimpleNamespace(epochs=epochs, samples=samples, callbacks=[])
     try:
         bar.on_train_begin(trainer)
         for epoch in range(epochs):
@@ -162,7 +162,7 @@ def test_at_most_one_line_in_ten_seconds_within_epochs(clock):
 
 def test_a_fit_without_accuracy_or_validation(clock):
     out = io.StringIO()
-    bar, trainer = ProgressBar(out), SimpleNamespace(epochs=120, samples=50)
+    bar, trainer = ProgressBar(out), SimpleNamespace(epochs=120, samples=50, callbacks=[])
     bar.on_train_begin(trainer)
     bar.on_epoch_begin(trainer, 8)
     clock.now += 0.5
@@ -177,7 +177,7 @@ def test_a_fit_without_accuracy_or_validation(clock):
 
 def test_a_number_that_appears_later_gets_a_new_header(clock):
     out = io.StringIO()
-    bar, trainer = ProgressBar(out), SimpleNamespace(epochs=2, samples=50)
+    bar, trainer = ProgressBar(out), SimpleNamespace(epochs=2, samples=50, callbacks=[])
     bar.on_train_begin(trainer)
     for epoch, logs in enumerate([{"loss": 1.0}, {"loss": 1.0, "my_own_metric": 1e6}]):
         bar.on_epoch_begin(trainer, epoch)
@@ -194,7 +194,7 @@ def test_a_number_that_appears_later_gets_a_new_header(clock):
 def test_output_is_flushed_line_by_line(clock, tmp_path):
     path = tmp_path / "log"
     with path.open("w") as out:
-        bar, trainer = ProgressBar(out), SimpleNamespace(epochs=2, samples=50)
+        bar, trainer = ProgressBar(out), SimpleNamespace(epochs=2, samples=50, callbacks=[])
         bar.on_train_begin(trainer)
         bar.on_epoch_begin(trainer, 0)
         bar.on_epoch_end(trainer, 0, {"loss": 1.0})
@@ -205,7 +205,8 @@ def test_plain_lines_and_the_module_do_without_rich():
     code = (
         "import io, sys, types\n"
         "from fastnn.progress import ProgressBar\n"
-        "bar, trainer = ProgressBar(io.StringIO()), types.SimpleNamespace(epochs=1, samples=1)\n"
+        "bar = ProgressBar(io.StringIO())\n"
+        "trainer = types.SimpleNamespace(epochs=1, samples=1, callbacks=[])\n"
         "bar.on_train_begin(trainer); bar.on_epoch_begin(trainer, 0)\n"
         "bar.on_epoch_end(trainer, 0, {'loss': 1.0}); bar.on_train_end(trainer)\n"
         "assert 'rich' not in sys.modules\n"
@@ -332,7 +333,7 @@ def test_after_a_fault_the_terminal_is_as_before(clock, fault_at):
 
 def test_the_cursor_is_never_left_hidden_between_two_calls(clock):
     out = Terminal()
-    bar, trainer = ProgressBar(out), SimpleNamespace(epochs=1, samples=10)
+    bar, trainer = ProgressBar(out), SimpleNamespace(epochs=1, samples=10, callbacks=[])
     bar.on_train_begin(trainer)
     assert out.cursor_is_shown()
     bar.on_epoch_begin(trainer, 0)
@@ -357,7 +358,7 @@ def test_a_bar_serves_several_fits(clock):
 
 
 def test_a_batch_costs_less_than_two_microseconds(monkeypatch):
-    bar, trainer = ProgressBar(Terminal()), SimpleNamespace(epochs=1, samples=100)
+    bar, trainer = ProgressBar(Terminal()), SimpleNamespace(epochs=1, samples=100, callbacks=[])
     monkeypatch.setattr(progress, "BAR_SECONDS", 3600.0)
     bar.on_train_begin(trainer)
     bar.on_epoch_begin(trainer, 0)

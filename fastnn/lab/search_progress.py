@@ -1,13 +1,12 @@
 """Progress of a search: a line for each trial, and on a terminal a bar."""
 
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
 
 from fastnn.lab.search_result import Trial, ranked, shown
-from fastnn.progress import Display, clock, display_on, number_text
+from fastnn.progress import Display, clock, default_display, number_text
 
 
 @dataclass(frozen=True)
@@ -18,6 +17,10 @@ class _Status:
     trials: str
     best: str
     left: str
+
+    @property
+    def total(self) -> float:
+        return self.share
 
     def title(self) -> str:
         return self.trials
@@ -50,12 +53,21 @@ class Progress:
         self._done += trial.epochs
         place = f"{self._ended:{len(str(self._runs))}}/{self._runs}"
         found = trial.reason
+        score = number_text(trial.score)
         if trial.status != "failed":
-            found = f"{monitor} {number_text(trial.score)}"
+            found = f"{monitor} {score}"
             self._best = ranked([trial, *([self._best] if self._best else [])], str(monitor))[0]
-        params = "  ".join(f"{name}={shown(value)}" for name, value in trial.params.items())
+        params = {name: shown(value) for name, value in trial.params.items()}
+        words = "  ".join(f"{name}={text}" for name, text in params.items())
         epochs = "1 epoch" if trial.epochs == 1 else f"{trial.epochs} epochs"
-        self._display.line(f"trial {place}  {epochs}  {params}  {found}  {trial.seconds:.2f} s")
+        seconds = f"{trial.seconds:.2f}"
+        named = {"failed": found} if trial.status == "failed" else {str(monitor): score}
+        cells = {"trial": place, "epochs": str(trial.epochs), **params, **named, "seconds": seconds}
+        self._display.row(
+            lambda: cells,
+            line=f"trial {place}  {epochs}  {words}  {found}  {seconds} s",
+            best=trial is self._best,
+        )
         self.show(monitor)
 
     def show(self, monitor: str | None = None) -> None:
@@ -92,7 +104,7 @@ def search_progress(
     for rung in rungs:
         runs, total = runs + trials, total + trials * rung
         trials = max(1, round(keep * trials))
-    display = display_on(sys.stdout) if verbose else Display()
+    display = default_display() if verbose else Display()
     try:
         yield Progress(display, runs, total)
     finally:

@@ -16,6 +16,10 @@ class _Status:
     text: str
     left: str
 
+    @property
+    def total(self) -> float:
+        return self.share
+
     def title(self) -> str:
         return self.text
 
