@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 import numpy as np
 
 from fastnn.checks import positive_int, real_in
-from fastnn.history import resolve_mode
+from fastnn.history import improves, resolve_mode
 from fastnn.schedules import Schedule, as_schedule
 
 if TYPE_CHECKING:
@@ -104,10 +104,7 @@ class _Monitor(Callback):
     def _improves(self, logs: Mapping[str, float]) -> bool:
         """Take in an epoch; whether it is the best so far."""
         value = float(self._value(logs))
-        sign = -1 if self.mode == "max" else 1
-        # Comparisons with NaN are false: a later NaN is no improvement, a first number needs help.
-        first = math.isnan(self.best) and not math.isnan(value)
-        if first or sign * value < sign * self.best - self.min_delta:
+        if improves(value, self.best, self.mode, self.min_delta):
             self.best = value
             self._epochs_since = 0
             return True

@@ -194,6 +194,22 @@ def resolve_mode(mode: str, name: str) -> str:
     return better_direction(name) if mode == "auto" else mode
 
 
+def improves(value: float, best: float, mode: str, min_delta: float = 0.0) -> bool:
+    """Whether a value beats the best one so far, by more than `min_delta`.
+
+    NaN stands for no value: it never is an improvement, and the first number after it always is.
+
+    Examples
+    --------
+    >>> improves(0.8, 0.9, "min"), improves(0.8, 0.9, "max"), improves(0.8, math.nan, "max")
+    (True, False, True)
+    """
+    if math.isnan(best):
+        return not math.isnan(value)
+    sign = -1 if mode == "max" else 1
+    return sign * value < sign * best - min_delta  # False for NaN
+
+
 def _checked_name(name: object) -> str:
     if not isinstance(name, str):
         raise TypeError(f"names in logs must be strings; got {name!r}")

@@ -10,6 +10,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from fastnn.callbacks import Callback, EarlyStopping
+from fastnn.history import improves
 from fastnn.markup import Markup, in_notebook, markup, some, table
 
 if TYPE_CHECKING:
@@ -203,8 +204,7 @@ class _Best:
         if self._name is None:
             self._name = "val_loss" if "val_loss" in logs else "loss"
         value = logs.get(self._name, math.nan)
-        better = value > self._value if self._mode == "max" else value < self._value
-        if better or (math.isnan(self._value) and not math.isnan(value)):
+        if improves(value, self._value, self._mode):
             self._value, self._epoch = value, epoch
             return True
         return False
