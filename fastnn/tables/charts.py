@@ -160,8 +160,8 @@ class Chart:
         self._add_key("line", look, label)
 
     def dots(self, points: Points, label: str = "") -> None:
-        """A cloud of points."""
-        self._dots(points, 2.2, "s0 cloud")
+        """A cloud of points; the more there are, the more of what lies below shows through."""
+        self._dots(points, 2.2, "s0 cloud" if len(points) > 300 else "s0")
         self._add_key("dot", "s0", label)
 
     def bars(self, edges: np.ndarray, heights: np.ndarray) -> None:

@@ -27,7 +27,7 @@ def number(value: float) -> str:
         return DASH
     size = abs(value)
     if size != 0 and not 0.01 <= size < 1e9:
-        return f"{value:.4g}"
+        return f"{value:.3g}"
     decimals = 0 if size >= 1000 else 4 - len(str(int(size))) if size >= 1 else 4
     return f"{value:,.{decimals}f}"
 
@@ -290,10 +290,9 @@ def _residuals(errors: np.ndarray) -> Markup:
     ends = max(errors.min(), low - 2 * reach), min(errors.max(), high + 2 * reach)
     if ends[1] - ends[0] < reach:
         ends = middle - reach, middle + reach
-    count = len(
-        np.histogram_bin_edges(errors[(errors >= ends[0]) & (errors <= ends[1])], "sturges")
-    )
-    heights, edges = np.histogram(errors, bins=min(max(2 * count, 8), 40), range=ends)
+    # Rice's rule: D. Lane, "Online Statistics Education", chapter "Histograms".
+    bins = min(max(round(2 * len(errors) ** (1 / 3)), 8), 40)
+    heights, edges = np.histogram(errors, bins=bins, range=ends)
     beyond = len(errors) - int(heights.sum())
     chart = Chart(
         f"Histogram of the errors of {len(errors):,} test rows: half lie below {number(middle)}, "
