@@ -101,7 +101,9 @@ def link_name(
         if name := NAMES.get(start) or NAMES.get(f"fastnn.{start}"):
             python = env.domains.python_domain
             where = node["refdoc"]
-            return python.resolve_xref(env, where, app.builder, "obj", name + end, node, text)
+            return python.resolve_xref(
+                env, where, app.builder, "obj", name + end, node, text
+            )
     return None
 
 
@@ -132,13 +134,17 @@ class Commands(SphinxDirective):
     """A section for each command, with its help."""
 
     def run(self) -> list[nodes.Node]:
-        names = re.findall(r"^ {4}(\w+)", printed_help().partition("commands:")[2], re.MULTILINE)
+        names = re.findall(
+            r"^ {4}(\w+)", printed_help().partition("commands:")[2], re.MULTILINE
+        )
         return [self.section(name) for name in names]
 
     def section(self, name: str) -> nodes.section:
         text = printed_help(name)
         help_ = nodes.literal_block(text, text, language="text")
-        return nodes.section("", nodes.title("", f"fastnn {name}"), help_, ids=[f"fastnn-{name}"])
+        return nodes.section(
+            "", nodes.title("", f"fastnn {name}"), help_, ids=[f"fastnn-{name}"]
+        )
 
 
 os.environ |= {"COLUMNS": "88", "NO_COLOR": "1"}  # of what argparse writes
@@ -147,7 +153,9 @@ os.environ |= {"COLUMNS": "88", "NO_COLOR": "1"}  # of what argparse writes
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("commands", Commands)
     app.connect("missing-reference", link_name)
-    app.connect("autodoc-process-docstring", escape_stars, priority=100)  # before numpydoc
+    app.connect(
+        "autodoc-process-docstring", escape_stars, priority=100
+    )  # before numpydoc
     app.connect("autodoc-skip-member", skip_foreign)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 

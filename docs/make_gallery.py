@@ -44,7 +44,9 @@ def picture(figure: "Figure") -> bytes:
     """As WebP, in the finest grain that the repository has room for: noise takes much of it."""
     for dpi, quality in ((150, 85), (120, 75), (100, 60), (85, 45), (70, 30)):
         stream = io.BytesIO()
-        figure.savefig(stream, format="webp", dpi=dpi, pil_kwargs={"quality": quality, "method": 6})
+        figure.savefig(
+            stream, format="webp", dpi=dpi, pil_kwargs={"quality": quality, "method": 6}
+        )
         if stream.tell() <= ROOM:
             break
     return stream.getvalue()
@@ -112,7 +114,9 @@ def index() -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Write the pages of the gallery.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help="default: all experiments")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="default: all experiments"
+    )
     parser.add_argument("--dataset", default="mnist")
     arguments = parser.parse_args()
     options = Options(dataset=arguments.dataset, out=GALLERY)

@@ -20,7 +20,9 @@ REFERENCE = Path(__file__).parent / "reference"
 
 def public_modules() -> Iterator[ModuleType]:
     """Those that have an ``__all__``."""
-    names = [module.name for module in pkgutil.walk_packages(fastnn.__path__, "fastnn.")]
+    names = [
+        module.name for module in pkgutil.walk_packages(fastnn.__path__, "fastnn.")
+    ]
     for name in ["fastnn", *names]:
         if "._" not in name:
             module = importlib.import_module(name)
@@ -39,7 +41,9 @@ def public_names() -> dict[str, str]:
     for name, thing in things.items():
         names_of[_identity(name, thing)].append(name)
     return {
-        name: min(names_of[_identity(name, thing)], key=lambda other: _distance(other, thing))
+        name: min(
+            names_of[_identity(name, thing)], key=lambda other: _distance(other, thing)
+        )
         for name, thing in things.items()
     }
 
@@ -75,4 +79,8 @@ def listed_names(page: str) -> Iterator[str]:
 def reference_names() -> list[str]:
     """Every name that the reference lists, as often as it does."""
     pages = sorted(REFERENCE.glob("*.rst"))
-    return [name for page in pages for name in listed_names(page.read_text(encoding="utf-8"))]
+    return [
+        name
+        for page in pages
+        for name in listed_names(page.read_text(encoding="utf-8"))
+    ]
