@@ -197,5 +197,10 @@ class Team:
         return better, NATIVE_SECONDS
 
     def record(self, threads: int, step_seconds: float) -> None:
-        """Remember how long a step took with so many threads."""
-        self.step_seconds[threads] = step_seconds
+        """Remember how long a step took with so many threads, but for the first run.
+
+        There threads start and memory is touched for the first time: in one short step, that can
+        be most of it.
+        """
+        if self._runs > 1:
+            self.step_seconds[threads] = step_seconds
