@@ -68,7 +68,8 @@ class Numeric:
             raise TableError(
                 f"{source} must hold numbers in column {self.name!r}; got {listed(words, 3)}"
             )
-        out[:, 0] = (np.where(missing, self.median, values) - self.mean) / self.scale
+        with np.errstate(over="ignore"):  # far beyond all that was learned from: goes on as Inf
+            out[:, 0] = (np.where(missing, self.median, values) - self.mean) / self.scale
         if self.marks_missing:
             out[:, 1] = missing
         return f"{self.name!r}: no numbers, so missing: {listed(words, 3)}" if len(words) else None

@@ -91,7 +91,8 @@ def prepare(table: Table, target: str, settings: Settings) -> Prepared:
     )
     trained = y[rows["train"]]
     if task == "regression":
-        scale = float(trained.std())
+        with np.errstate(over="ignore"):
+            scale = float(trained.std())
         if not scale > 0:
             raise TableError(f"the target {target!r} is {trained[0]:g} in all training rows")
         if not np.isfinite(scale):

@@ -118,7 +118,7 @@ def read_table(
     if isinstance(data, pd.DataFrame):
         frame = data.rename(columns=str)
         _check_names([*frame.columns], "the table")
-        table = Table(frame, "table")
+        table = Table(frame, "the table")
     elif isinstance(data, str | os.PathLike):
         table = _read_file(Path(data), encoding, text_columns)
     else:
