@@ -78,7 +78,7 @@ def test_images_in_colour_and_of_a_given_shape():
     ("error", "message", "draw"),
     [
         (ValueError, r"of 6 numbers in all; got \(6,\)", lambda: features(autoencoder(6))),
-        (ValueError, "got", lambda: features(autoencoder(8), image_shape=(2, 2, 2))),
+        (ValueError, "1 or 3 channels", lambda: features(autoencoder(8), 3, (2, 2, 2))),
         (ValueError, "of 9 numbers", lambda: features(autoencoder(), image_shape=(3, 4))),
         (TypeError, "image_shape must be a sequence", lambda: features(autoencoder(), 3, 9)),
         (ValueError, "count must be at least 1", lambda: features(autoencoder(), count=0)),

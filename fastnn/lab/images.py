@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnn.checks import positive_int, real_rows, sequence
+from fastnn.checks import positive_int, real_rows
+from fastnn.lab.plots import checked_image_shape
 from fastnn.layers import Affine
 from fastnn.model import Sequential
 from fastnn.pictures import new_figure
@@ -110,8 +111,7 @@ def features(
         raise ValueError("model must have an Affine as its first layer with parameters")
     units = np.argsort(-np.linalg.norm(first.w, axis=0), kind="stable")
     weights = first.w.T[np.sort(units[: positive_int("count", count)])]
-    most = np.abs(weights).max(axis=1, keepdims=True)
-    images = 0.5 + 0.5 * weights / np.where(most > 0, most, 1)
+    images = around_grey(weights)
 
     columns = math.ceil(math.sqrt(len(images)))
     lines = math.ceil(len(images) / columns)
@@ -130,26 +130,20 @@ def _figure(width: float, height: float, title: str) -> "Figure":
 
 def _image_shape(model: Sequential, given: Sequence[int] | None) -> tuple[int, ...]:
     """(height, width), or (3, height, width) for colour."""
-    pixels = math.prod(model.input_shape)
-    if given is not None:
-        axes = sequence("image_shape", given, "numbers of pixels")
-        shape = tuple(positive_int("image_shape", axis) for axis in axes)
-    else:
-        shape = model.input_shape
-        if len(shape) == 1 and math.isqrt(pixels) ** 2 == pixels:
-            shape = (math.isqrt(pixels),) * 2
-    if len(shape) == 3 and shape[0] == 1:
-        shape = shape[1:]
-    if math.prod(shape) != pixels or not (len(shape) == 2 or (len(shape) == 3 and shape[0] == 3)):
-        raise ValueError(
-            "image_shape must be (height, width), or (channels, height, width) with 1 or 3 "
-            f"channels, of {pixels} numbers in all; got {shape}"
-        )
-    return shape
+    shape = checked_image_shape(given, math.prod(model.input_shape), model.input_shape)
+    if len(shape) == 3 and shape[0] not in (1, 3):
+        raise ValueError(f"image_shape must have 1 or 3 channels; got {shape}")
+    return shape[1:] if shape[0] == 1 and len(shape) == 3 else shape
 
 
 def _scaled(images: np.ndarray, low: float, high: float) -> np.ndarray:
     return np.clip((images - low) / ((high - low) or 1), 0, 1)
+
+
+def around_grey(weights: np.ndarray) -> np.ndarray:
+    """Rows of weights in [0, 1], each by a scale of its own, with zero in the middle."""
+    most = np.abs(weights).max(axis=1, keepdims=True)
+    return 0.5 + 0.5 * weights / np.where(most > 0, most, 1)
 
 
 def tiled(images: np.ndarray, shape: tuple[int, ...], columns: int) -> np.ndarray:

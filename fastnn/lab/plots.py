@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastnn.checks import positive_int, sequence
 from fastnn.pictures import COLOURS, log_scale, new_figure, png_bytes, require_matplotlib, tidy
 
 if TYPE_CHECKING:
@@ -175,13 +176,7 @@ def weight_images(
     w = np.asarray(w)
     if w.ndim != 2 or not w.size:
         raise ValueError(f"w must have shape (n_in, units); got {w.shape}")
-    side = math.isqrt(len(w))
-    shape = (side, side) if image_shape is None else tuple(image_shape)
-    if len(shape) not in (2, 3) or math.prod(shape) != len(w):
-        raise ValueError(
-            "image_shape must be (height, width) or (channels, height, width) with the product "
-            f"{len(w)}, the number of rows of w; got {shape}"
-        )
+    shape = checked_image_shape(image_shape, len(w))
     images = w.T.reshape(-1, *shape)
     if len(shape) == 3:
         images = images.mean(axis=1)
@@ -198,3 +193,35 @@ def weight_images(
     bar = figure.colorbar(drawn, ax=panels, shrink=0.7, aspect=30, pad=0.02)
     bar.outline.set_visible(False)
     return figure
+
+
+def checked_image_shape(
+    given: Sequence[int] | None, numbers: int, default: tuple[int, ...] = ()
+) -> tuple[int, ...]:
+    """(height, width) or (channels, height, width) of images that are rows of so many numbers.
+
+    Parameters
+    ----------
+    given : sequence of int or None
+        What the user wants; else the default, or a square.
+    numbers : int
+    default : tuple of int
+
+    Raises
+    ------
+    TypeError, ValueError
+        No sequence of positive integers; not so many numbers.
+    """
+    if given is not None:
+        axes = sequence("image_shape", given, "numbers of pixels")
+        shape = tuple(positive_int("image_shape", axis) for axis in axes)
+    else:
+        side = math.isqrt(numbers)
+        square = (side, side) if side**2 == numbers else (numbers,)
+        shape = default if len(default) > 1 else square
+    if len(shape) not in (2, 3) or math.prod(shape) != numbers:
+        raise ValueError(
+            "image_shape must be (height, width), or (channels, height, width), of "
+            f"{numbers} numbers in all; got {shape}"
+        )
+    return shape

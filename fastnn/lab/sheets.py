@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastnn.lab.images import tiled
+from fastnn.lab.images import around_grey, tiled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,9 +37,7 @@ def draw_features(axes: "Axes", w: np.ndarray, columns: int, count: int, title: 
         Images in a line, and in all.
     title : str
     """
-    weights = w.T[:count]
-    most = np.abs(weights).max(axis=1, keepdims=True)
-    _draw(axes, 0.5 + 0.5 * weights / np.where(most > 0, most, 1), columns, title, "RdBu_r")
+    _draw(axes, around_grey(w.T[:count]), columns, title, "RdBu_r")
 
 
 def _draw(axes: "Axes", images: np.ndarray, columns: int, title: str, colours: str) -> None:
