@@ -1,4 +1,4 @@
-"""How ``make docs`` builds the site. It needs no network: nothing is fetched while it builds."""
+"""How ``make docs`` builds the site; nothing is fetched while it does."""
 
 import contextlib
 import io
@@ -37,14 +37,14 @@ extensions = [
 exclude_patterns = ["performance/*"]  # parts of a page
 templates_path = ["_templates"]
 
-# -- pages in Markdown -----------------------------------------------------------------------------
+# -- pages in Markdown -----------------------------------------------------------------
 
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 
-# -- the reference ---------------------------------------------------------------------------------
+# -- the reference ---------------------------------------------------------------------
 
 default_role = "py:obj"
 add_module_names = False
@@ -56,11 +56,11 @@ autodoc_inherit_docstrings = False
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = True
 numpydoc_xref_ignore = "all"  # but for the aliases
-numpydoc.xref.DEFAULT_LINKS.clear()  # to the pages of Python and NumPy, which are not read here
+numpydoc.xref.DEFAULT_LINKS.clear()  # to Python's pages and NumPy's: not read here
 
 PUBLIC = public_names()
 THINGS = {name: eval(name, {"fastnn": fastnn}) for name in set(PUBLIC.values())}
-# Whatever docstrings call a thing, from wherever they stand -> its name in the reference.
+# Whatever docstrings call a thing, wherever they stand -> its name in the reference.
 NAMES = PUBLIC | {
     f"{thing.__module__}.{thing.__qualname__}": name
     for name, thing in THINGS.items()
@@ -92,7 +92,7 @@ nitpick_ignore_regex = [
 def link_name(
     app: Sphinx, env: BuildEnvironment, node: pending_xref, text: nodes.TextElement
 ) -> nodes.Element | None:
-    """Find what a docstring names as its own module or fastnn's users do: ``Trainer.fit``."""
+    """Find what a docstring names as its module, or as users, do: ``Trainer.fit``."""
     if node.get("refdomain") != "py":
         return None
     target = node["reftarget"]
@@ -160,7 +160,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
-# -- how it looks ----------------------------------------------------------------------------------
+# -- how it looks ----------------------------------------------------------------------
 
 smartquotes = False  # what stands in quotes is often to be typed
 html_theme = "furo"

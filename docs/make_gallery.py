@@ -3,8 +3,9 @@
     FASTNN_DATA=/data python docs/make_gallery.py           all, on MNIST: some minutes
     python docs/make_gallery.py dropout batchnorm --dataset digits
 
-Each gets a picture and a page in ``docs/gallery``, which are kept in the repository, so that the
-site can be built without training anything; the page of all of them is written anew.
+Each gets a picture and a page in ``docs/gallery``, which are kept in the repository, so
+that the site can be built without training anything; the page of all of them is written
+anew.
 """
 
 import argparse
@@ -27,21 +28,21 @@ GALLERY = Path(__file__).parent / "gallery"
 INTRODUCTION = """\
     # Gallery
 
-    What courses on training networks teach, shown on data. Each experiment measures it, draws it,
-    and says what came out in a sentence made from its numbers, also where that is not what was
-    expected.
+    What courses on training networks teach, shown on data. Each experiment measures it,
+    draws it, and says what came out in a sentence made from its numbers, also where
+    that is not what was expected.
 
     ```console
     $ fastnn experiment list
     ```
 
-    names them; `fastnn experiment dropout` runs one; `fastnn experiment all` runs them all, and
-    makes a page of its own. The pages here were made by `make gallery`, on MNIST.
+    names them; `fastnn experiment dropout` runs one; `fastnn experiment all` runs all,
+    and makes a page of its own. The pages here were made by `make gallery`, on MNIST.
     """
 
 
 def picture(figure: "Figure") -> bytes:
-    """As WebP, in the finest grain that the repository has room for: noise takes much of it."""
+    """As WebP, as fine as the repository has room for: noise takes much of it."""
     for dpi, quality in ((150, 85), (120, 75), (100, 60), (85, 45), (70, 30)):
         stream = io.BytesIO()
         figure.savefig(
@@ -74,8 +75,8 @@ def page(name: str, options: Options, result: Result) -> str:
 {table_text(result.table)}
 ```
 
-`fastnn experiment {name}` made the picture and the numbers: fastnn {fastnn.__version__} on
-{options.title}, seed {options.seed}.
+`fastnn experiment {name}` made the picture and the numbers:
+fastnn {fastnn.__version__} on {options.title}, seed {options.seed}.
 """
 
 

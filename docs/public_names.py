@@ -1,7 +1,8 @@
 """What may be imported from fastnn, and where the reference lists it.
 
-A module is public if it has an ``__all__``, and so is what that lists. What several modules list is
-one thing, which the reference knows by one of its names: ``fastnn.layers.ReLU`` is ``fastnn.ReLU``.
+A module is public if it has an ``__all__``, and so is what that lists. What several
+modules list is one thing, which the reference knows by one of its names:
+``fastnn.layers.ReLU`` is ``fastnn.ReLU``.
 """
 
 import importlib
@@ -31,7 +32,7 @@ def public_modules() -> Iterator[ModuleType]:
 
 
 def public_names() -> dict[str, str]:
-    """Every name that may be imported, and the one that the reference uses for the same thing."""
+    """Every name that may be imported, and the one by which the reference knows it."""
     things: dict[str, Any] = {
         f"{module.__name__}.{name}": getattr(module, name)
         for module in public_modules()
@@ -49,18 +50,18 @@ def public_names() -> dict[str, str]:
 
 
 def _identity(name: str, thing: Any) -> Any:
-    """Plain data, such as a text, is what it is by its place: another may be equal by chance."""
+    """Plain data is what it is by its place: other data may be equal by chance."""
     return id(thing) if hasattr(thing, "__name__") else name
 
 
 def _distance(name: str, thing: Any) -> tuple[int, bool]:
-    """The nearest name is the shortest; of these, that in the module which holds the thing."""
+    """The shortest name is nearest; of these, that in the module which holds it."""
     module = name.rpartition(".")[0]
     return name.count("."), not getattr(thing, "__module__", module).startswith(module)
 
 
 def listed_names(page: str) -> Iterator[str]:
-    """The names that a page of the reference lists: its modules, and the rows of its tables."""
+    """What a page of the reference lists: its modules, and the rows of its tables."""
     module, in_table = "fastnn", False
     for line in page.splitlines():
         if directive := re.match(r"\.\. (currentmodule|automodule):: (\S+)", line):
