@@ -14,6 +14,7 @@ alone on one thread of BLAS, divided by the threads a contender uses.
 
 Writes ``compare.md``, ``compare.json`` and ``compare.png``. Peers that are not installed are left
 out; the extra ``compare`` brings all of them. MNIST is read from the folder ``FASTNN_DATA``.
+``--output FILE`` writes the summary by itself, for the documentation.
 """
 
 import argparse
@@ -34,7 +35,7 @@ from typing import Any
 import numpy as np
 from peers.contenders import Contender, contenders
 from peers.process import Process
-from peers.report import add_figures, draw, finite, markdown
+from peers.report import add_figures, draw, finite, markdown, summary
 from peers.workloads import FULL, QUICK, WORKLOADS, Workload, make_checked_task, make_task
 
 import fastnn as fnn
@@ -315,6 +316,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--peers", help=f"of {', '.join(peers)}", metavar="A,B")
     parser.add_argument("--rounds", type=int, help="default 5, and 2 with --quick", metavar="N")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="for the summary by itself")
     options = parser.parse_args(arguments)
     options.workloads = _chosen(parser, "--workloads", options.workloads, WORKLOADS)
     options.peers = _chosen(parser, "--peers", options.peers, peers)
@@ -351,6 +353,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     turn = QUICK_TURN if options.quick else TURN
     results = compare(workloads, everyone, options.rounds, turn, partial(write_files, options.out))
     print(markdown(results))
+    if options.output:
+        options.output.write_text(summary(results), encoding="utf-8")
     return int(
         any(
             "failed" in entry and entry["peer"].startswith("fastnn")

@@ -29,6 +29,7 @@ def quick_run(tmp_path_factory):
             sys.executable,
             str(BENCH / "compare.py"),
             *("--quick", "--peers", "fastnn,fastnn-eager,numpy", "--rounds", "1", "--out", out),
+            *("--output", out / "summary.md"),
         ],
         env=environment(PYTHONPATH=f"{BENCH}:{PACKAGE_PARENT}"),
         cwd=out,
@@ -70,6 +71,10 @@ def test_quick_run_prints_and_draws(quick_run):
     versions = json.loads((out / "compare.json").read_text())["machine"]["versions"]
     assert f"numpy {versions['numpy']}" in page
     assert "| floor: matrix products alone" in page
+    summary = (out / "summary.md").read_text()
+    assert summary.startswith("The fastest of fastnn")
+    assert "\n- tiny: Training: 64-32-10 with ReLU" in summary
+    assert f"numpy {versions['numpy']}" in summary
 
 
 @pytest.mark.parametrize(

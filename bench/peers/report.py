@@ -133,8 +133,6 @@ def summary_lines(results: Results) -> Iterator[str]:
             rival = best(workload, beginning)
             cells.append(format_ratio(rival.get("over_fastnn") if rival else None))
         rows.append(cells)
-    yield "## Summary"
-    yield ""
     yield "The fastest of fastnn, and how many times as long the best of each peer takes."
     yield ""
     yield from align(rows)
@@ -155,21 +153,35 @@ def throughput_lines(workloads: Results) -> Iterator[str]:
     yield ""
 
 
-def markdown(results: Results) -> str:
-    """The whole page."""
+def machine_lines(results: Results) -> Iterator[str]:
+    """When, on what and with what the figures were measured."""
     machine = results["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    yield f"- {results['date']}, float32, {results['rounds']} rounds; times are for a step."
+    yield f"- {machine['processor']}, {machine['cores']} cores, {machine['platform']}."
+    yield f"- {versions}."
+    yield f"- Instruction set of fastnn's kernels: {machine['instruction_set'] or 'not built'}."
+
+
+def summary(results: Results) -> str:
+    """The summary by itself, with what its rows are."""
+    descriptions = (f"- {name}: {w['description']}" for name, w in results["workloads"].items())
+    lines = [*summary_lines(results), *descriptions, "", *machine_lines(results), ""]
+    return "\n".join(lines)
+
+
+def markdown(results: Results) -> str:
+    """The whole page."""
     lines = [
         "# fastnn and its peers",
         "",
-        f"- {results['date']}, float32, {results['rounds']} rounds; times are for a step.",
-        f"- {machine['processor']}, {machine['cores']} cores, {machine['platform']}.",
-        f"- {versions}.",
-        f"- Instruction set of fastnn's kernels: {machine['instruction_set'] or 'not built'}.",
+        *machine_lines(results),
         "- Load average before and after: "
         + ", ".join(f"{load:.1f}" for load in results["load"])
         + ".",
         *(f"- Left out: {line}." for line in results["left_out"]),
+        "",
+        "## Summary",
         "",
         *summary_lines(results),
     ]
