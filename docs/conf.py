@@ -66,6 +66,15 @@ NAMES = PUBLIC | {
     for name, thing in THINGS.items()
     if hasattr(thing, "__qualname__")
 }
+# What Python keeps no docstring for.
+SAID_HERE = {
+    "fastnn.__version__": "The version, as a text.",
+    "fastnn.lab.experiments.NAMES": "The experiments, in the order of the gallery.",
+    "fastnn.lab.experiments.OUT": "Where their files go, if nobody says.",
+    "fastnn.lab.plots.COLOURS": "Colours for curves, told apart by the colour-blind.",
+    "fastnn.layers.ACTIVATIONS": "The activations that `mlp` takes: name to class.",
+    "fastnn.layers.LAYERS": "The layers that a model's file may hold: kind to class.",
+}
 CLASSES = {name for name, thing in THINGS.items() if isinstance(thing, type)}
 # Those with the shortest names come last, and win.
 numpydoc_xref_aliases = {
@@ -73,12 +82,13 @@ numpydoc_xref_aliases = {
     for name in sorted(CLASSES, key=lambda name: name.count("."), reverse=True)
 }
 autosummary_context = {
+    "class_names": sorted({name.rpartition(".")[2] for name in CLASSES}),
     "base_of": {
         name: base
         for name in CLASSES
         for parent in THINGS[name].__mro__[:0:-1]
         if (base := NAMES.get(f"{parent.__module__}.{parent.__qualname__}"))
-    }
+    },
 }
 
 nitpick_ignore_regex = [
@@ -105,6 +115,14 @@ def link_name(
                 env, where, app.builder, "obj", name + end, node, text
             )
     return None
+
+
+def say_what_data_is(
+    app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]
+) -> None:
+    """In place of what Python says, which is what a tuple is."""
+    if what == "data":
+        lines[:] = [SAID_HERE[name]]
 
 
 def escape_stars(
@@ -153,9 +171,8 @@ os.environ |= {"COLUMNS": "88", "NO_COLOR": "1"}  # of what argparse writes
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("commands", Commands)
     app.connect("missing-reference", link_name)
-    app.connect(
-        "autodoc-process-docstring", escape_stars, priority=100
-    )  # before numpydoc
+    for change in (say_what_data_is, escape_stars):  # before numpydoc does anything
+        app.connect("autodoc-process-docstring", change, priority=100)
     app.connect("autodoc-skip-member", skip_foreign)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
