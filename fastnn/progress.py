@@ -23,7 +23,7 @@ BAR_SECONDS = 0.1
 LINE_SECONDS = 10.0
 # From one update of a notebook's table to the next; more where the updates are so slow that they
 # would take more than their share of the time.
-TABLE_SECONDS = 0.25
+TABLE_SECONDS = 0.5
 TABLE_SHARE = 0.005
 
 # Texts of a row by the name of their column, made when they are needed: most rows of a long fit
@@ -42,7 +42,7 @@ class ProgressBar(Callback):
     epoch under way: its mean loss so far, the accuracy of the epoch before, samples per second,
     and the time left to the end of the fit. Where the output is no terminal there is no bar and no
     control character; within a long epoch, a line every ten seconds says how far it is. In a
-    Jupyter notebook one table is updated in its place, at most four times a second; of a long fit
+    Jupyter notebook one table is updated in its place, at most twice a second; of a long fit
     it shows the first, the last and the best epochs. The epochs shown count from 1.
 
     Parameters
