@@ -165,9 +165,9 @@ def test_classes_of_many_rows_are_those_of_float64(ratio, scale, close):
 @pytest.mark.parametrize("ratio", [0.0, 0.3])
 def test_few_of_many_rows_need_float64(ratio, monkeypatch):
     network, _ = pair(sizes=(8, [20, 10], 3), use_dropout=ratio > 0, dropout_ration=ratio)
-    counts, scores = [], network._scores
+    counts, scores = [], network.model.predict_rows
     monkeypatch.setattr(
-        network, "_scores", lambda rows: (counts.append(len(rows)), scores(rows))[1]
+        network.model, "predict_rows", lambda rows: (counts.append(len(rows)), scores(rows))[1]
     )
     network.accuracy(*blobs(5000))
     assert 0 < sum(counts) < 500
