@@ -1,5 +1,8 @@
 """The course's networks against plain NumPy formulas, and against differences of their loss."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 import textbook
@@ -225,6 +228,23 @@ def test_gradients_belong_to_the_caller():
     for name, gradient in first.items():
         np.testing.assert_array_equal(gradient, copies[name])
         gradient += 1  # and are writable
+
+
+@pytest.mark.parametrize("how", ["deepcopy", "pickle"])
+def test_copies_are_networks_of_their_own(how):
+    network, _ = pair(use_batchnorm=True, use_dropout=True)
+    x, t = blobs(40)
+    network.gradient(x, t)
+    network.params["W2"] = network.params["W2"] * 2
+    twin = copy.deepcopy(network) if how == "deepcopy" else pickle.loads(pickle.dumps(network))
+    assert list(twin.params) == list(network.params)
+    np.testing.assert_array_equal(twin.predict(x), network.predict(x))
+    equal(twin.gradient(x, t), network.gradient(x, t))  # the same dropout masks, too
+    scores = network.predict(x)
+    for value in twin.params.values():
+        value[...] = 0
+    assert not twin.predict(x).any()
+    np.testing.assert_array_equal(network.predict(x), scores)
 
 
 @pytest.mark.parametrize(

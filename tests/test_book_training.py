@@ -1,5 +1,8 @@
 """The course's optimizers, functions and trainer; scripts written as the course writes them."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 import textbook
@@ -55,6 +58,32 @@ def test_optimizers_take_numbers(optimizer, formula, settings):
             formula(expected[i : i + 1], gradient[i : i + 1], states[i], **settings)
     assert [params["x"], params["y"]] == pytest.approx(expected, rel=1e-12)
     assert np.ndim(params["x"]) == 0
+
+
+@pytest.mark.parametrize("optimizer", [optimizer for optimizer, _, _ in OPTIMIZERS], ids=NAMES)
+def test_optimizers_go_on_from_a_copy(optimizer, rng):
+    params, gradient = {"W": rng.standard_normal(3)}, {"W": rng.standard_normal(3)}
+    ours = optimizer()
+    ours.update(params, gradient)
+    results = []
+    for each in (copy.deepcopy(ours), pickle.loads(pickle.dumps(ours)), ours):
+        own = {"W": params["W"].copy()}
+        each.update(own, gradient)
+        results.append(own["W"])
+    np.testing.assert_array_equal(results[0], results[2])
+    np.testing.assert_array_equal(results[1], results[2])
+
+
+def test_trainers_go_on_from_a_copy():
+    x, t = blobs(60)
+    network = book.MultiLayerNetExtend(8, [6], 3, use_batchnorm=True, rng=0)
+    trainer = book.Trainer(network, x, t, x, t, 2, 20, "Adam", {"lr": 0.1}, verbose=False, rng=0)
+    trainer.train()
+    twin = copy.deepcopy(trainer)
+    trainer.train()
+    assert len(twin.train_loss_list) == 6
+    twin.train()
+    np.testing.assert_allclose(twin.train_loss_list, trainer.train_loss_list, rtol=1e-12)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])

@@ -64,12 +64,9 @@ class Network:
         self.weight_decay_lambda = real_in("weight_decay_lambda", weight_decay_lambda, 0)
         self.model = Sequential(layers, positive_int("input_size", input_size), rng, "float64")
         self.model.flat_state[:] = 0  # the running variance too, which is one elsewhere
-        self._kernels = self.model.backend.kernels
-        self.views = self.by_course_name(self.model.params)
-        self._gradients = self.by_course_name(self.model.grads)
-        self.params: dict[str, np.ndarray] = dict(self.views)
         self.training_passes = 0
-        self._rounded: Sequential | None = None
+        self._name_parts()
+        self.params: dict[str, Any] = dict(self.views)
 
     def predict(self, x: Any, train_flg: bool = False) -> np.ndarray:
         """Scores of the classes, before softmax.
@@ -155,7 +152,30 @@ class Network:
         finally:
             self.model.flat_state[:] = averages
 
+    # -- copies ------------------------------------------------------------------------------------
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles: None stands for those params that are the model's own memory."""
+        own = self.views
+        params = {name: None if p is own.get(name) else p for name, p in self.params.items()}
+        parts = ("views", "_gradients", "_kernels", "_rounded")
+        return {k: v for k, v in vars(self).items() if k not in parts} | {"params": params}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._name_parts()
+        for name, value in self.params.items():
+            if value is None:
+                self.params[name] = self.views[name]
+
     # -- parts -------------------------------------------------------------------------------------
+
+    def _name_parts(self) -> None:
+        """What the model's parts are to the course: their names."""
+        self._kernels = self.model.backend.kernels
+        self.views = self.by_course_name(self.model.params)
+        self._gradients = self.by_course_name(self.model.grads)
+        self._rounded: Sequential | None = None
 
     def by_course_name(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         count = sum(layer.kind == "affine" for layer in self.model.layers)

@@ -73,6 +73,14 @@ class Optimizer:
             elif not np.shares_memory(p, value):
                 value[...] = p.reshape(value.shape)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles, which cannot take a module."""
+        return {name: value for name, value in vars(self).items() if name != "_kernels"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._kernels = get_backend().kernels
+
     def _step(self, name: str, p: np.ndarray, g: np.ndarray) -> None:
         """Update one flat parameter in place."""
         raise NotImplementedError  # abstract: every subclass has its own
