@@ -230,6 +230,18 @@ def test_gradients_belong_to_the_caller():
         gradient += 1  # and are writable
 
 
+@pytest.mark.parametrize("activation", ["relu", "sigmoid"])
+def test_batchnorm_takes_a_single_row(activation):
+    network, formulas = pair(use_batchnorm=True, activation=activation)
+    x, t = blobs(1)
+    grads = network.gradient(x, t)
+    equal(grads, formulas.gradient(x, t))
+    assert grads["beta2"].any()
+    differences = network.numerical_gradient(x, t)
+    for name, gradient in grads.items():
+        assert np.abs(gradient - differences[name]).max() < 3e-6, name
+
+
 @pytest.mark.parametrize("how", ["deepcopy", "pickle"])
 def test_copies_are_networks_of_their_own(how):
     network, _ = pair(use_batchnorm=True, use_dropout=True)
@@ -240,6 +252,8 @@ def test_copies_are_networks_of_their_own(how):
     assert list(twin.params) == list(network.params)
     np.testing.assert_array_equal(twin.predict(x), network.predict(x))
     equal(twin.gradient(x, t), network.gradient(x, t))  # the same dropout masks, too
+    assert twin.accuracy(x[:1], t[:1]) in (0, 1)
+    twin.gradient(x[:1], t[:1])
     scores = network.predict(x)
     for value in twin.params.values():
         value[...] = 0

@@ -26,6 +26,8 @@ class BatchNorm(Layer):
     """
 
     kind = "batchnorm"
+    # One row is its own mean: nothing would be learned below. The course of `fastnn.book` takes it.
+    fewest_rows = 2
     gamma: np.ndarray
     beta: np.ndarray
     dgamma: np.ndarray
@@ -58,7 +60,7 @@ class BatchNorm(Layer):
                 x, self.gamma, self.beta, self.running_mean, self.running_var, self.eps, out
             )
             return out
-        if rows == 1:
+        if rows < self.fewest_rows:
             raise ValueError(
                 f"{self.name}: a batch of one sample has no variance; train with at least two, "
                 "or pass train=False"
