@@ -162,6 +162,36 @@ def test_weights_too_large(digits):
     assert report["initial loss"].numbers["loss"] > 10
 
 
+def test_every_cross_entropy_has_a_first_loss(digits):
+    x, y = digits
+    layers = [fnn.Affine(50), fnn.ReLU(), fnn.Affine(10), fnn.Softmax()]
+    textbook = fnn.Sequential(layers, 64, rng=0)
+    report = sanity_check(textbook, x, y, loss="cross_entropy")
+    assert verdicts(report) == dict.fromkeys(CHECKS, "right"), report
+    assert report["initial loss"].numbers["expected"] == pytest.approx(math.log(10))
+    labels = np.stack([y % 2, y > 4], axis=1).astype(float)
+    report = sanity_check(fnn.mlp(64, [50], 2, rng=0), x, labels, loss="binary_cross_entropy")
+    assert report.ok, report
+    assert report["initial loss"].numbers["expected"] == pytest.approx(math.log(2))
+
+
+@pytest.mark.parametrize(
+    ("last", "loss"),
+    [
+        (fnn.Softmax, "softmax_cross_entropy"),
+        (fnn.Sigmoid, "softmax_cross_entropy"),
+        (fnn.Sigmoid, "binary_cross_entropy"),
+    ],
+)
+def test_probabilities_for_a_loss_that_takes_scores(digits, last, loss):
+    x, y = digits
+    y = np.eye(10)[y] if loss == "binary_cross_entropy" else y
+    model = fnn.Sequential([fnn.Affine(30), fnn.ReLU(), fnn.Affine(10), last()], 64, rng=0)
+    report = sanity_check(model, x, y, loss=loss)
+    assert "initial loss" in report.wrong
+    assert f"{model.layers[-1].name} has made them already" in report["initial loss"].words
+
+
 def test_an_answer_among_the_features(digits):
     """A first loss far below log C: here weights that read the label."""
     x, y = np.eye(10)[digits[1]], digits[1]

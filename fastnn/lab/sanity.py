@@ -26,6 +26,8 @@ IMBALANCED = 10.0
 # A first loss within these of log C: He's initial weights give outputs of variance 2 in the mean,
 # which cost up to about one; well below log C the network knows something already.
 FIRST_LOSS_ABOVE, FIRST_LOSS_BELOW = 1.2, 0.25
+# Losses that start at log C; the last one, of outputs that are a yes or no each, at log 2.
+CROSS_ENTROPIES = (fnn.SoftmaxCrossEntropy, fnn.CrossEntropy, fnn.BinaryCrossEntropy)
 HANDFUL = 20
 # By heart: every label, and the loss below this share of the first.
 BY_HEART = 0.1
@@ -43,7 +45,8 @@ def sanity_check(
 
     - **input**: no NaN or Inf; a scale that weights expect; features that never vary.
     - **labels**: what the loss takes; every class there, none ten times as common as another.
-    - **initial loss**: about ``-log(1/C)`` for C classes, as of a network that knows nothing.
+    - **initial loss**: about ``-log(1/C)`` for C classes, ``-log(1/2)`` for a yes or no, as of a
+      network that knows nothing; and no softmax or sigmoid before a loss that has its own.
     - **penalty**: adding one raises the loss (a small L2 where no regularizer is set).
     - **by heart**: 20 rows can be learned by heart, with dropout and penalties off.
     - **shuffled labels**: with the labels as they are, held-out rows are told better than with
@@ -234,20 +237,30 @@ class _Checks:
     # -- losses ------------------------------------------------------------------------------------
 
     def initial_loss(self, targets: np.ndarray) -> Finding:
-        """The first loss of softmax and cross-entropy, beside log C."""
+        """The first cross-entropy, beside log C."""
         name = "initial loss"
-        if not isinstance(self.loss, fnn.SoftmaxCrossEntropy):
+        classes = self.classes if self.classifies else 2
+        if not isinstance(self.loss, CROSS_ENTROPIES):
             return Finding(
                 name, "skipped", f"what {self.loss.kind} should start at is known to nobody"
+            )
+        last = self.model.layers[-1]
+        if isinstance(last, (fnn.Softmax, fnn.Sigmoid)) and self.loss.kind != "cross_entropy":
+            return Finding(
+                name,
+                "wrong",
+                f"{self.loss.kind} takes scores, of which it makes probabilities, and {last.name} "
+                "has made them already: made twice they hardly differ, and little is learned",
+                f"Leave {last.name} out: predict_proba gives probabilities without it.",
             )
         if self.model.step:
             return Finding(
                 name, "skipped", f"the model has been trained for {self.model.step} steps"
             )
         loss = self._losses(targets)[0]
-        expected = math.log(self.classes)
+        expected = math.log(classes)
         numbers = {"loss": loss, "expected": expected}
-        seen = f"{loss:.3g}; -log(1/{self.classes}) = {expected:.3g} for who knows nothing"
+        seen = f"{loss:.3g}; -log(1/{classes}) = {expected:.3g} for who knows nothing"
         # With two classes, log C is 0.7: the room above is that of the initial outputs, not of C.
         if loss > expected + FIRST_LOSS_ABOVE or not math.isfinite(loss):
             return Finding(
