@@ -16,9 +16,12 @@ class Loss(Component):
     ----------
     classifies : bool
         Whether targets name classes, so that there is an accuracy.
+    takes_probabilities : bool
+        Whether outputs are read as probabilities: scores, which may be negative, give NaN.
     """
 
     classifies: ClassVar[bool] = False
+    takes_probabilities: ClassVar[bool] = False
 
     def default_metrics(self) -> list[str]:
         """Names of the metrics that a trainer reports if none are asked for."""
@@ -146,6 +149,7 @@ class CrossEntropy(_Classification):
     """
 
     kind = "cross_entropy"
+    takes_probabilities = True
 
     def __init__(self, guard: float = 1e-7) -> None:
         self.guard = guard

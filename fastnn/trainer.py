@@ -24,7 +24,7 @@ from fastnn.errors import DivergenceError, NotBuiltError
 from fastnn.examples import Examples, examples_for
 from fastnn.history import History
 from fastnn.interrupts import deferred_interrupt
-from fastnn.layers import BatchNorm
+from fastnn.layers import Affine, BatchNorm
 from fastnn.losses import LOSSES, Loss
 from fastnn.lowering import training_obstacle
 from fastnn.metrics import Metric, resolve_metrics
@@ -266,6 +266,7 @@ class Trainer:
         rows, validation = self._validation(examples, validation_data, validation_share)
         batches = batch_slices(len(rows), self.batch_size, merge_single=self._has_batchnorm())
         self._check_batches(batches)
+        self._check_outputs()
         self.samples = len(rows)
         self.epochs = self.epoch + epochs
         self.stop_training = False
@@ -538,6 +539,14 @@ class Trainer:
             raise ValueError(
                 "BatchNorm cannot train on a batch of one sample: give at least two rows, and a "
                 f"batch_size of at least 2; batch_size is {self.batch_size}"
+            )
+
+    def _check_outputs(self) -> None:
+        last = self.model.layers[-1]
+        if self.loss.takes_probabilities and isinstance(last, Affine):
+            raise ValueError(
+                f"loss {self.loss.kind} takes probabilities, and {last.name} gives scores: end the "
+                "model with Softmax(), or take loss='softmax_cross_entropy', which takes scores"
             )
 
 

@@ -270,6 +270,14 @@ def test_bad_arguments_of_fit_are_named_and_nothing_is_trained(arguments, error,
     assert trainer.history.epochs == []
 
 
+def test_scores_are_no_probabilities():
+    """The logarithm of a score below zero is NaN: no learning rate could help."""
+    trainer = trainer_of(loss="cross_entropy")
+    with pytest.raises(ValueError, match=r"loss cross_entropy .*, and affine\d gives scores"):
+        trainer.fit(*blobs(30))
+    assert trainer.step == 0
+
+
 # -- weights ---------------------------------------------------------------------------------------
 
 
