@@ -563,8 +563,6 @@ def test_a_frozen_batchnorm_runs_in_inference_mode(backend, rng):
 class Scale(fnn.Layer):
     """The example of the documentation: each feature by a factor of its own."""
 
-    kind = "scale"
-
     def parameter_shapes(self, n_in):
         return {"a": (n_in,)}
 

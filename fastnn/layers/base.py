@@ -17,11 +17,9 @@ class Layer(Component):
     """Base of the layers.
 
     A layer of one's own needs `forward` and `backward`, and, if it has parameters, their shapes and
-    initial values::
+    initial values; and a ``kind``, if it is to be called by another name than its class::
 
         class Scale(fnn.Layer):
-            kind = "scale"
-
             def parameter_shapes(self, n_in):
                 return {"a": (n_in,)}
 
@@ -64,6 +62,11 @@ class Layer(Component):
     kernels: ModuleType
     seed: int
     _out: np.ndarray
+
+    def __init_subclass__(cls, **settings: Any) -> None:
+        super().__init_subclass__(**settings)
+        if not hasattr(cls, "kind"):
+            cls.kind = cls.__name__.lower()
 
     @property
     def lr_scale(self) -> float:
