@@ -101,6 +101,16 @@ def test_a_bad_fit_is_called_by_its_name(name, run, seed):
     assert report[name].advice
 
 
+@pytest.mark.parametrize("first", [2.5, 40.0], ids=["quiet at first", "high at first"])
+def test_a_loss_that_jumped_before_it_stayed_was_no_bad_start(first):
+    """Of SGD(3.0): units are dead from the second epoch on, not from the first."""
+    report = diagnose(
+        {"loss": [first, 13.0, 2.32, 5.87] + [2.31, 2.32] * 8, "accuracy": [0.1] * 20}
+    )
+    assert report.wrong == ["learning rate too high"], report
+    assert f"{'was once at 13' if first < 13 else 'began at 40'}: steps too long" in str(report)
+
+
 def test_divergence_by_its_error():
     trainer = fnn.Trainer(fnn.mlp(64, [50], 10, rng=0), optimizer=fnn.SGD(1e3), verbose=False)
     with pytest.raises(fnn.DivergenceError) as caught:

@@ -54,7 +54,7 @@ def diagnose(
       the highest of all and above 1.5 times the first.
     - **learning rate too high**: in at least 15 % of the epochs L is 5 % above its best so far,
       and by 1 % of the middle one of the first three. Or nothing is known at the end, though L
-      began above 1.15 times its level there, or was once below 0.9 times: units were killed.
+      was once above 1.15 times its level there, or below 0.9 times: units were killed.
     - **bad initialization**: nothing is known at the end and never was: in the last third of the
       epochs L lies within 15 % of -log A, flat, and without a steady fall. Or L began 5 times above
       -log A: sure, and mistaken; and the rate was not too high.
@@ -228,8 +228,11 @@ def _stuck(curves: _Curves) -> Finding:
     if curves.surprise is not None:
         seen += ", that of who knows the number of classes only"
     knew = loss.min() < 0.9 * curves.end
-    if loss[0] > 1.15 * curves.end or knew:
-        how = f"began at {loss[0]:.3g}" if not knew else f"had come down to {loss.min():.3g}"
+    if loss.max() > 1.15 * curves.end or knew:
+        how = "began at" if loss[0] == loss.max() else "was once at"
+        how += f" {loss.max():.3g}"
+        if knew:
+            how = f"had come down to {loss.min():.3g}"
         return Finding(
             "learning rate too high",
             "wrong",
