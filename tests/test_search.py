@@ -340,7 +340,11 @@ def test_pictures():
         [result.best.params["lr"], result.best.score]
     )
     assert [tick.get_text() for tick in hidden.get_xticklabels()] == ["4", "8", "16"]
-    (curves,) = result.plot_curves(n=4).axes
+    figure = result.plot_curves(n=4)
+    (curves,) = figure.axes
+    figure.draw_without_rendering()
+    (legend,) = figure.legends  # which covers no curve
+    assert not legend.get_window_extent().overlaps(curves.get_window_extent())
     assert len(curves.lines) == 4
     assert curves.lines[-1].get_ydata().tolist() == result.best.curves["val_accuracy"]
 

@@ -127,7 +127,7 @@ def draw_by_labels(
     axes.set_xticks(labels, [f"{n:,}" for n in labels])
     axes.minorticks_off()
     axes.set(xlabel="labels", ylabel="test accuracy")
-    axes.legend(frameon=False, loc="lower right")
+    axes.legend(frameon=False)
     tidy(axes)
 
 
@@ -137,13 +137,12 @@ def draw_by_epoch(
     styles: Mapping[str, Mapping[str, Any]],
     title: str,
 ) -> None:
-    """Test accuracy by epoch, a line for each way, in the styles of `draw_by_labels`."""
+    """Test accuracy by epoch, a line for each way, in the styles of `draw_by_labels`, whose legend is both's."""
     for way, history in histories.items():
         epochs = range(1, len(history["val_accuracy"]) + 1)
         axes.plot(epochs, history["val_accuracy"], linewidth=2, label=way, **styles[way])
     axes.set(xlabel="epoch", ylabel="test accuracy")
     axes.set_title(title, fontsize="medium")
-    axes.legend(frameon=False, loc="lower right")
     tidy(axes, whole_x=True)
 
 

@@ -113,7 +113,7 @@ def curves(result: SearchResult, n: int) -> "Figure":
     trials = [trial for trial in trials if trial.curves.get(name)]
     if not trials:
         raise FastnnError(f"no trial of this search has a curve of {name}")
-    figure = new_figure(8.5, 5)
+    figure = new_figure(8.5, 6)
     axes = figure.subplots()
     from matplotlib import colormaps
     from matplotlib.ticker import MaxNLocator
@@ -141,10 +141,15 @@ def curves(result: SearchResult, n: int) -> "Figure":
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     handles, labels = axes.get_legend_handles_labels()
-    axes.legend(
-        handles[::-1], labels[::-1], fontsize="small", frameon=False, title="best, in order",
-        loc="lower right" if result.mode == "max" else "upper right",
-    )  # fmt: skip
+    # Below: with trials that learn nothing, curves are everywhere.
+    figure.legend(
+        handles[::-1],
+        labels[::-1],
+        fontsize="small",
+        frameon=False,
+        title="best, in order",
+        loc="outside lower center",
+    )
     axes.set_title(f"the best {len(trials)} of {len(result.trials)} trials", fontsize="medium")
     return figure
 
