@@ -137,7 +137,7 @@ def draw_by_epoch(
     styles: Mapping[str, Mapping[str, Any]],
     title: str,
 ) -> None:
-    """Test accuracy by epoch, a line for each way, in the styles of `draw_by_labels`, whose legend is both's."""
+    """Test accuracy by epoch, a line for each way; `draw_by_labels` beside it has the legend."""
     for way, history in histories.items():
         epochs = range(1, len(history["val_accuracy"]) + 1)
         axes.plot(epochs, history["val_accuracy"], linewidth=2, label=way, **styles[way])
