@@ -67,6 +67,12 @@ def test_numbers_among_few_words():
         columns.encode(pd.DataFrame({"c": ["x"], "other": [0.0]}))
 
 
+@pytest.mark.parametrize("values", [[[1], [2]], [1j, 2j], [{}, None]])
+def test_what_cannot_be_numbers_at_prediction(values):
+    with pytest.raises(TableError, match="must hold numbers in column 'c'; got "):
+        encoded([1.0, 2.0, 4.0], values)
+
+
 def test_infinite_values_are_refused():
     with pytest.raises(TableError, match=r"infinite values in column 'c', the first in row 3 "):
         learn([1.0, 2.0, np.inf, 3.0])
@@ -140,6 +146,7 @@ def test_of_many_names_the_frequent_are_told_apart():
         ([f"2024-{n % 12 + 1:02}-03" for n in range(N)], "it holds dates"),
         ([f"{n % 28 + 1}.1.2024 12:00" for n in range(N)], "it holds dates"),
         (pd.date_range("2024", periods=N), "it holds dates"),
+        (np.arange(N) * 1j, "its numbers are complex"),
         ([[1], [2]] * (N // 2), "its values are of type list"),
         ([1e300, -1e300] * (N // 2), "too large to be scaled"),
     ],

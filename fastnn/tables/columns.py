@@ -294,6 +294,8 @@ def _useless(whole: "Series", column: "Series") -> str:
     present = column.dropna()
     if not len(present):
         return "it has no value in the training rows"
+    if column.dtype.kind == "c":
+        return "its numbers are complex"
     if types.is_datetime64_any_dtype(column.dtype) or types.is_timedelta64_dtype(column.dtype):
         return DATES
     try:
@@ -381,18 +383,14 @@ def _categorical(name: str, column: "Series") -> tuple[Categorical | None, str]:
 def numbers(column: "Series") -> tuple[np.ndarray, list[str]]:
     """A column as numbers, NaN where there is none, and the different texts that are none."""
     pd = require_pandas()
-    if pd.api.types.is_numeric_dtype(column.dtype) and column.dtype.kind != "c":
-        return column.to_numpy(dtype=np.float64, na_value=np.nan), []
-    try:
-        values = pd.to_numeric(column.astype(object), errors="coerce").to_numpy(
-            dtype=np.float64, na_value=np.nan
-        )
-    except (TypeError, ValueError):  # lists, complex numbers
-        values = np.full(len(column), np.nan)
-    odd = np.isnan(values) & column.notna().to_numpy()
-    if not odd.any():
-        return values, []
-    words = dict.fromkeys(str(word).strip() for word in column[odd])
+    given = column
+    if not pd.api.types.is_numeric_dtype(column.dtype):
+        column = pd.to_numeric(column.astype(object), errors="coerce")
+    if column.dtype.kind == "c":
+        return np.full(len(column), np.nan), ["complex numbers"]
+    values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    odd = np.isnan(values) & given.notna().to_numpy()
+    words = dict.fromkeys(str(word).strip() for word in given[odd])
     return values, [word for word in words if word]
 
 
