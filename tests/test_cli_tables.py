@@ -136,6 +136,17 @@ def test_a_hundred_thousand_rows(run):
     assert float(re.search(r"^test +([\d.]+)", out, re.MULTILINE)[1]) > 0.95
 
 
+def test_many_columns_are_not_all_listed(run):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(60, 60)).round(2), columns=[f"x{k}" for k in range(60)])
+    frame.assign(x3=1, t=["a", "b"] * 30).to_csv("wide.csv", index=False)
+    out, _ = run("train", "wide.csv", "--target", "t", "--epochs", "1")
+    assert re.search(r"^x38 +numeric", out, re.MULTILINE)
+    assert not re.search(r"^x59 ", out, re.MULTILINE)
+    assert re.search(r"^x3 +dropped +it is '1' in all", out, re.MULTILINE)
+    assert "\nand 20 more\n" in out
+
+
 TRAIN = ("train", "data.csv", "--target", "answer")
 
 
@@ -215,10 +226,11 @@ def test_missing_packages_name_the_extra(refused, monkeypatch, package):
     assert '"fastnn[table]"' in refused(*TRAIN)
 
 
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_that_takes_no_files(refused, folder):
-    (folder / "closed").mkdir(mode=0o500)
-    assert "permission denied" in refused(*TRAIN, "--out", "closed/x")
+def test_a_folder_that_takes_no_files(refused, folder, monkeypatch):
+    (folder / "closed").mkdir()
+    # Not by its mode, which root may disregard.
+    monkeypatch.setattr("fastnn.cli.table_options.os.access", lambda path, mode: False)
+    assert "closed/x is not (permission denied)" in refused(*TRAIN, "--out", "closed/x")
 
 
 def test_a_full_disk_leaves_nothing_half_written(run, monkeypatch, folder):
@@ -279,6 +291,23 @@ def test_search(run):
     best = min(trials, key=lambda row: float(row["val_loss"]))
     assert f"rate {float(best['lr']):.3g}, weight" in out
     assert len(re.findall(r"^trial \d/2 ", out, re.MULTILINE)) == 4
+
+
+def test_ctrl_c_keeps_the_best_of_a_search_by_then(run, monkeypatch):
+    pytest.importorskip("joblib", reason="trials run through joblib: extra table")
+    whole = fnn.lab.coarse_to_fine
+
+    def interrupted(*arguments, **options):
+        result = whole(*arguments, **options)
+        result.interrupted = True
+        return result
+
+    monkeypatch.setattr(fnn.lab, "coarse_to_fine", interrupted)
+    arguments = ("--trials", "2", "--epochs", "2", "--out", "s", "--quiet")
+    out, err = run("search", "data.csv", "--target", "answer", *arguments, code=130)
+    assert err == "fastnn: interrupted\n"
+    assert "the search was interrupted" in out
+    assert fnn.tables.load("s/model.fnn").classes == ("no", "yes")
 
 
 # -- predict ---------------------------------------------------------------------------------------
