@@ -95,6 +95,28 @@ def test_a_dask_cluster_of_two_processes_finds_the_same():
     assert found(there) == found(search(rungs=(1,)))
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_ray_finds_the_same():
+    ray = pytest.importorskip("ray")
+    from ray.util.joblib import register_ray
+
+    own = os.getpid()
+
+    def build_there(params, seed):
+        assert os.getpid() != own
+        return build_here(params, seed)
+
+    build_here = build_by_value()
+    ray.init(num_cpus=2, include_dashboard=False, logging_level="ERROR")
+    try:
+        register_ray()
+        with joblib.parallel_config(backend="ray"):
+            there = search(build_there, rungs=(1,), n_jobs=2)
+    finally:
+        ray.shutdown()
+    assert found(there) == found(search(rungs=(1,)))
+
+
 def test_trials_have_one_thread_and_no_progress_of_their_own(capsys, monkeypatch):
     monkeypatch.setenv("FASTNN_THREADS", "2")
     threads = []
