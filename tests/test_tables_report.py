@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from fastnn.history import History
-from fastnn.tables.charts import POINTS, Axis, Chart
-from fastnn.tables.judged import number
 from fastnn.tables.outcome import ColumnFact, Outcome
-from fastnn.tables.report import html_report, kept_epoch, write_html
+from fastnn.tables.report.charts import POINTS, Axis, Chart
+from fastnn.tables.report.judged import number
+from fastnn.tables.report.page import html_report, kept_epoch, write_html
 
 pytest.importorskip("sklearn")
 

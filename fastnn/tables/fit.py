@@ -47,7 +47,7 @@ class TrainedTable:
         OSError
             The file cannot be written.
         """
-        from fastnn.tables.report import write_html
+        from fastnn.tables.report.page import write_html
 
         write_html(path, self.outcome)
 

@@ -10,10 +10,10 @@ from fastnn.history import History
 from fastnn.lab.diagnose import diagnose
 from fastnn.markup import Markup, markup, table
 from fastnn.metrics import better_direction
-from fastnn.tables.charts import Axis, Chart
-from fastnn.tables.judged import judged, number, percent, scrolling, shortened
 from fastnn.tables.outcome import Outcome
-from fastnn.tables.style import STYLE
+from fastnn.tables.report.charts import Axis, Chart
+from fastnn.tables.report.judged import judged, number, percent, scrolling, shortened
+from fastnn.tables.report.style import STYLE
 from fastnn.version import __version__
 
 LISTED_COLUMNS = 400

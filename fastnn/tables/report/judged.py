@@ -8,8 +8,8 @@ import numpy as np
 from fastnn.errors import missing_extra
 from fastnn.lab.judgements import right_and_sure
 from fastnn.markup import Markup, markup, table
-from fastnn.tables.charts import SERIES, Axis, Chart, framed, svg, thinned
 from fastnn.tables.outcome import Outcome
+from fastnn.tables.report.charts import SERIES, Axis, Chart, framed, svg, thinned
 
 # Up to so many classes, a confusion matrix is a table; up to so many, a picture.
 MATRIX_CLASSES, PICTURE_CLASSES = 20, 150
