@@ -343,6 +343,8 @@ def test_repr_tells_the_class_and_the_model():
         (ValueError, "loss must compare numbers",
          lambda: autoencoder(loss="softmax_cross_entropy")),
         (ValueError, "loss must be one of", lambda: autoencoder(loss="cosine")),
+        (ValueError, "output must be None with loss='binary_cross_entropy'",
+         lambda: autoencoder(output="sigmoid", loss="binary_cross_entropy")),
         (TypeError, "learning", lambda: autoencoder(learning=1)),
         (TypeError, "model must be a Sequential", lambda: fnn.Autoencoder.from_model(3)),
         (ValueError, "got 3 affine layers and 8 outputs",

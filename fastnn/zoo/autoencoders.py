@@ -11,7 +11,7 @@ from fastnn.checks import Rng, generator, one_of, positive_int, real_rows, seque
 from fastnn.history import History
 from fastnn.initializers import Initializer
 from fastnn.layers import ACTIVATIONS, Affine, Layer, TiedAffine
-from fastnn.losses import Loss
+from fastnn.losses import BinaryCrossEntropy, Loss
 from fastnn.model import Sequential
 from fastnn.trainer import Trainer
 
@@ -42,7 +42,8 @@ class Autoencoder:
     init : str, float or Initializer
         As in `Affine`, for all layers.
     loss : str or Loss
-        Between reconstruction and input.
+        Between reconstruction and input. "binary_cross_entropy" takes scores: ``output`` stays
+        None, and the sigmoid of a reconstruction is the image.
     rng : int or numpy.random.Generator, optional
         Draws weights, noise and the order of the rows.
     dtype, backend
@@ -108,6 +109,11 @@ class Autoencoder:
         layers += [_decoding(_features(n_in), tied, init), *_activation("output", output)]
         draws = generator(rng)
         self._adopt(Sequential(layers, n_in, draws, dtype, backend), loss, draws, training)
+        if output == "sigmoid" and isinstance(self.trainer.loss, BinaryCrossEntropy):
+            raise ValueError(
+                "output must be None with loss='binary_cross_entropy', which takes scores, whose "
+                "sigmoid is the image; got 'sigmoid'"
+            )
 
     @classmethod
     def from_model(
