@@ -261,6 +261,47 @@ def test_copies_are_networks_of_their_own(how):
     np.testing.assert_array_equal(network.predict(x), scores)
 
 
+class Penalized(book.MultiLayerNetExtend):
+    """A penalty of one's own, as an exercise asks for it."""
+
+    def loss(self, x, t, train_flg=False):
+        return super().loss(x, t, train_flg) + 0.1 * np.abs(self.params["W2"]).sum()
+
+    def gradient(self, x, t):
+        grads = super().gradient(x, t)
+        grads["W2"] += 0.1 * np.sign(self.params["W2"])
+        return grads
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"use_batchnorm": True, "use_dropout": True, "dropout_ration": 0.4}]
+)
+def test_a_loss_of_ones_own_is_what_differences_are_taken_of(settings):
+    network = Penalized(8, [7, 6], 3, rng=3, **settings)
+    network.params["W1"] = network.params["W1"] * 1.5  # replaced: not the model's memory
+    x, t = blobs(12)
+    grads = network.gradient(x, t)
+    before = network.training_passes, network.predict(x)
+    differences = network.numerical_gradient(x, t)
+    for name, gradient in grads.items():
+        assert np.abs(gradient - differences[name]).max() < 3e-6, name
+    assert network.training_passes == before[0]
+    np.testing.assert_array_equal(network.predict(x), before[1])
+
+
+@pytest.mark.parametrize("base", [book.TwoLayerNet, book.TwoLayerNetSigmoid])
+def test_a_predict_of_ones_own_is_what_is_judged(base):
+    class Reversed(base):
+        def predict(self, x):  # as the course writes it
+            return np.roll(super().predict(x), 1, axis=1)
+
+    network, own = (cls(8, 6, 3, weight_init_std=0.5, rng=0) for cls in (base, Reversed))
+    x, t = blobs(30)
+    assert own.accuracy(x, (t + 1) % 3) == network.accuracy(x, t)
+    assert own.loss(x, (t + 1) % 3) == pytest.approx(network.loss(x, t), rel=1e-12)
+    assert own.loss(x, t) != pytest.approx(network.loss(x, t))
+
+
 @pytest.mark.parametrize(
     ("std", "expected"),
     [("relu", 2), ("he", 2), ("He", 2), ("sigmoid", 1), ("xavier", 1), (0.01, None)],

@@ -58,6 +58,10 @@ class Network:
         lambda: the loss has lambda / 2 times the squares of all W, their gradient lambda * W.
     """
 
+    use_dropout: bool
+    use_batchnorm: bool
+    _predicts_probabilities = False
+
     def __init__(
         self, layers: Sequence[Layer], input_size: int, weight_decay_lambda: float, rng: Rng
     ) -> None:
@@ -105,13 +109,20 @@ class Network:
         """
         rows = self.rows(x)
         labels = class_labels(t, len(rows), self.model.output_size)
-        return self._cross_entropy(self._scores(rows, train_flg), labels) + self._decay()
+        if not self._is_changed("predict"):
+            return self._cross_entropy(self._scores(rows, train_flg), labels) + self._decay()
+        own = np.ascontiguousarray(self.predict(x, *self._mode(train_flg)), np.float64)
+        if self._predicts_probabilities:
+            return guarded_cross_entropy(own, labels) + self._decay()
+        return self._cross_entropy(own, labels) + self._decay()
 
     def accuracy(self, x: Any, t: Any) -> float:
         """The share of the rows whose largest score is that of their label."""
         rows = self.rows(x)
         labels = class_labels(t, len(rows), self.model.output_size)
-        return int(np.count_nonzero(self._classes(rows) == labels)) / len(labels)
+        changed = self._is_changed("predict")
+        classes = self.predict(x).argmax(axis=1) if changed else self._classes(rows)
+        return int(np.count_nonzero(classes == labels)) / len(labels)
 
     def gradient(self, x: Any, t: Any) -> dict[str, np.ndarray]:
         """The gradient of ``loss(x, t, train_flg=True)`` by backpropagation; the keys of `params`.
@@ -140,17 +151,27 @@ class Network:
         rows = as_real(self.rows(x), self.model.dtype)
         labels = class_labels(t, len(rows), self.model.output_size)
         self._adopt()
-        masks = max(self.training_passes - 1, 0)
+        passes = self.training_passes
+        masks = max(passes - 1, 0)
         averages = self.model.flat_state.copy()
 
         def loss(_: np.ndarray) -> float:
             scores = self.model.forward_rows(rows, train=True, step=masks)
             return self._cross_entropy(scores, labels) + self._decay()
 
+        def own_loss(_: np.ndarray) -> float:
+            self.training_passes = masks
+            return self.loss(x, t, *self._mode(True))
+
         try:
+            if self._is_changed("loss") or self._is_changed("predict"):
+                return {
+                    name: numerical_gradient(own_loss, self.params[name]) for name in self.views
+                }
             return {name: numerical_gradient(loss, view) for name, view in self.views.items()}
         finally:
             self.model.flat_state[:] = averages
+            self.training_passes = passes
 
     # -- copies ------------------------------------------------------------------------------------
 
@@ -169,6 +190,14 @@ class Network:
                 self.params[name] = self.views[name]
 
     # -- parts -------------------------------------------------------------------------------------
+
+    def _is_changed(self, method: str) -> bool:
+        """Whether a class derived from ours has a method of its own: it is called then."""
+        return getattr(type(self), method).__module__ != __name__
+
+    def _mode(self, train_flg: bool) -> tuple[bool, ...]:
+        """What to hand on to such a method: the two-layer networks' know no modes."""
+        return (train_flg,) if self.use_dropout or self.use_batchnorm else ()
 
     def _name_parts(self) -> None:
         """What the model's parts are to the course: their names, and what a batch may be."""
@@ -425,6 +454,7 @@ class TwoLayerNetSigmoid(TwoLayerNet):
     """
 
     _hidden = "sigmoid"
+    _predicts_probabilities = True
 
     def predict(self, x: Any, train_flg: bool = False) -> np.ndarray:
         """Probabilities of the classes, of the shape of `TwoLayerNet.predict`'s scores."""
