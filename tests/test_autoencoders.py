@@ -383,3 +383,17 @@ def test_bad_data(cls, error, message, x, held):
 def test_bad_codes():
     with pytest.raises(ValueError, match=r"codes must have shape \(N, 3\); got \(5, 8\)"):
         autoencoder().decode(np.ones((5, 8)))
+
+
+def test_a_stage_gives_scores_to_a_loss_that_takes_scores():
+    x = np.random.default_rng(0).random((60, 12))
+    stacked = fnn.StackedAutoencoder(
+        12, [9, 6], activation="sigmoid", loss="binary_cross_entropy", rng=0, verbose=False
+    )
+    for depth in (0, 1):
+        assert isinstance(stacked.stage(depth).model.layers[-1], fnn.Affine)
+    inner = stacked.model.params["affine3.w"].copy()
+    stacked.fit(x, epochs=2)
+    assert (stacked.model.params["affine3.w"] != inner).all()
+    squared = fnn.StackedAutoencoder(12, [9, 6], activation="sigmoid", rng=0, verbose=False)
+    assert isinstance(squared.stage(1).model.layers[-1], fnn.Sigmoid)

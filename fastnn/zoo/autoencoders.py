@@ -10,7 +10,7 @@ import numpy as np
 from fastnn.checks import Rng, generator, one_of, positive_int, real_rows, sequence, source_rows
 from fastnn.history import History
 from fastnn.initializers import Initializer
-from fastnn.layers import ACTIVATIONS, Affine, Layer, TiedAffine
+from fastnn.layers import ACTIVATIONS, Affine, Layer, Sigmoid, TiedAffine
 from fastnn.losses import BinaryCrossEntropy, Loss
 from fastnn.model import Sequential
 from fastnn.trainer import Trainer
@@ -414,8 +414,11 @@ class StackedAutoencoder(Autoencoder):
         return Autoencoder.from_model(model, rng=self.rng, **self._training)
 
     def _pair(self, depth: int) -> tuple[list[Layer], list[Layer]]:
-        """The layers that encode at a depth, and their mirror image."""
-        return self._blocks[depth], self._blocks[-1 - depth]
+        """The layers that encode at a depth, and their mirror image; as a stage trains them."""
+        encoder, decoder = self._blocks[depth], self._blocks[-1 - depth]
+        if isinstance(self.trainer.loss, BinaryCrossEntropy) and isinstance(decoder[-1], Sigmoid):
+            decoder = decoder[:-1]  # the loss takes the sigmoid itself
+        return encoder, decoder
 
     def _take_back(self, depth: int, stage: Autoencoder) -> None:
         """Put what a stage has learned into its place in the model."""
