@@ -92,22 +92,6 @@ def generator(rng: Rng) -> np.random.Generator:
     return np.random.default_rng(int(rng))
 
 
-def output_for_each_class(outputs: int) -> None:
-    """Refuse to make probabilities of a single output, which a softmax would turn into 1.
-
-    Raises
-    ------
-    ValueError
-        It is a single one.
-    """
-    if outputs == 1:
-        raise ValueError(
-            "probabilities of classes need a model with an output for each class; this one has a "
-            "single output: if that is the score of a yes, its probability is the sigmoid of "
-            "model.predict(x)"
-        )
-
-
 def sequence(name: str, value: Any, what: str) -> list[Any]:
     """The items of a sequence.
 

@@ -18,10 +18,13 @@ class Loss(Component):
         Whether targets name classes, so that there is an accuracy.
     takes_probabilities : bool
         Whether outputs are read as probabilities: scores, which may be negative, give NaN.
+    output_activation : {"softmax", "sigmoid"}, optional
+        What makes probabilities of outputs that are scores.
     """
 
     classifies: ClassVar[bool] = False
     takes_probabilities: ClassVar[bool] = False
+    output_activation: ClassVar[str | None] = None
 
     def default_metrics(self) -> list[str]:
         """Names of the metrics that a trainer reports if none are asked for."""
@@ -108,6 +111,7 @@ class SoftmaxCrossEntropy(_Classification):
     """
 
     kind = "softmax_cross_entropy"
+    output_activation = "softmax"
 
     def __init__(self, label_smoothing: float = 0.0) -> None:
         self.label_smoothing = label_smoothing
@@ -208,11 +212,13 @@ class BinaryCrossEntropy(_Regression):
 
     For outputs each of which is a yes or no of its own: several labels to a sample, or a single
     output for two classes. Like `SoftmaxCrossEntropy` it takes scores (logits): the model ends with
-    an `Affine` layer, and its probabilities are the sigmoid of its outputs. Targets lie in [0, 1].
+    an `Affine` layer; its `Sequential.predict_proba` is the sigmoid of its outputs. Targets lie in
+    [0, 1].
     It is `torch.nn.BCEWithLogitsLoss`; its metric is `fastnn.metrics.binary_accuracy`.
     """
 
     kind = "binary_cross_entropy"
+    output_activation = "sigmoid"
 
     def default_metrics(self) -> list[str]:
         return ["binary_accuracy"]

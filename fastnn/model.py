@@ -13,7 +13,6 @@ from fastnn.checks import (
     Rng,
     as_real,
     generator,
-    output_for_each_class,
     real_dtype,
     real_rows,
     sequence,
@@ -86,6 +85,7 @@ class Sequential(Parameters):
         self.input_shape = chain.as_shape(input_shape)
         self.step = 0
         self._preprocessing: Preprocessor | Pipeline | None = None
+        self._output_activation = "softmax"
         self._program: Any = None
         chain.check_unbound(row)
         names = chain.names(row)
@@ -122,6 +122,20 @@ class Sequential(Parameters):
                 f"preprocessing must be a preprocessor, as Standardize(), or None; got {what!r}"
             )
         self._preprocessing = what
+
+    @property
+    def output_activation(self) -> str:
+        """What `predict_proba` makes probabilities with: "softmax", or "sigmoid".
+
+        Training sets it: binary cross-entropy takes outputs that are a yes or no each.
+        """
+        return self._output_activation
+
+    @output_activation.setter
+    def output_activation(self, name: str) -> None:
+        if name not in ("softmax", "sigmoid"):
+            raise ValueError(f"output_activation must be 'softmax' or 'sigmoid'; got {name!r}")
+        self._output_activation = name
 
     # -- transfer learning -------------------------------------------------------------------------
 
@@ -317,22 +331,44 @@ class Sequential(Parameters):
             out[start : start + CHUNK] = chunk
 
     def predict_proba(self, x: Any) -> np.ndarray:
-        """Class probabilities: softmax of `predict`; (N, n_out), each row with the sum 1.
+        """Probabilities, (N, n_out): those of classes, each row with the sum 1, or each on its own.
 
-        Where the last layer is a `Softmax`, they are `predict` itself.
+        The first is the softmax of `predict`, or `predict` itself where the last layer is a
+        `Softmax`; the second, of a model that was trained with binary cross-entropy, its sigmoid.
 
         Raises
         ------
         TypeError, ValueError
             As `forward`; or the model has a single output, which a softmax would turn into 1.
         """
-        output_for_each_class(self.output_size)
-        scores = self.predict(x)
+        self.check_probabilities()
+        return self.probabilities(self.predict(x))
+
+    def check_probabilities(self) -> None:
+        """Refuse to make probabilities of a single output by softmax.
+
+        Raises
+        ------
+        ValueError
+            That would be 1.
+        """
+        if self.output_size == 1 and self.output_activation == "softmax":
+            raise ValueError(
+                "probabilities of classes need a model with an output for each class; this one "
+                "has a single output: if that is the score of a yes, set "
+                "model.output_activation = 'sigmoid', as training with binary cross-entropy does"
+            )
+
+    def probabilities(self, scores: np.ndarray) -> np.ndarray:
+        """What `predict_proba` makes of outputs (N, n_out)."""
         if isinstance(self.layers[-1], Softmax):
             return scores
-        probabilities = np.empty_like(scores)
-        self.backend.kernels.softmax_forward(scores, probabilities)
-        return probabilities
+        out = np.empty_like(scores)
+        if self.output_activation == "sigmoid":
+            self.backend.kernels.sigmoid_forward(scores.reshape(-1), out.reshape(-1))
+        else:
+            self.backend.kernels.softmax_forward(scores, out)
+        return out
 
     # -- description and files ---------------------------------------------------------------------
 

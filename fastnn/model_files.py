@@ -36,12 +36,20 @@ def describe(model: "Sequential") -> dict[str, Any]:
         "step": model.step,
         "layers": [layer.config() for layer in model.layers],
         "frozen": [layer.index for layer in model.layers if not layer.trainable],
-    } | ({"lr_scales": scales} if scales else {})
+    } | {
+        key: value
+        for key, value, plain in (
+            ("lr_scales", scales, []),
+            ("output_activation", model.output_activation, "softmax"),
+        )
+        if value != plain
+    }
 
 
 def adopt(model: "Sequential", config: Mapping[str, Any]) -> None:
     """Give a model of the layers that `describe` wrote down all else that it wrote."""
     model.step, model.seed = config["step"], config["seed"]
+    model.output_activation = config.get("output_activation", "softmax")
     for layer in model.layers:
         layer.seed = model.seed
         layer.trainable = layer.index not in config["frozen"]

@@ -267,6 +267,7 @@ class Trainer:
         batches = batch_slices(len(rows), self.batch_size, merge_single=self._has_batchnorm())
         self._check_batches(batches)
         self._check_outputs()
+        self._name_outputs()
         self.samples = len(rows)
         self.epochs = self.epoch + epochs
         self.stop_training = False
@@ -397,6 +398,7 @@ class Trainer:
             raise ValueError(f"lr must be above 0; got {lr!r}")
         examples = self._examples(x, y, sample_weight)
         self._check_batches([slice(0, len(examples))])
+        self._name_outputs()
         with self._running():
             rate = self.learning_rate if lr is None else float(lr)
             return float(self._runner.step(examples, rate)[0])
@@ -540,6 +542,11 @@ class Trainer:
                 "BatchNorm cannot train on a batch of one sample: give at least two rows, and a "
                 f"batch_size of at least 2; batch_size is {self.batch_size}"
             )
+
+    def _name_outputs(self) -> None:
+        """Let the model know what makes probabilities of its outputs."""
+        if self.loss.output_activation is not None:
+            self.model.output_activation = self.loss.output_activation
 
     def _check_outputs(self) -> None:
         last = self.model.layers[-1]

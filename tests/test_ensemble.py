@@ -145,6 +145,14 @@ def test_a_single_output_has_no_probabilities_of_classes():
         fnn.mc_predict_proba(model, X)
 
 
+def test_probabilities_of_yes_or_no():
+    model = fnn.Sequential([fnn.Dropout(0.5), fnn.Affine(1)], 8, rng=0)
+    scores, _ = fnn.mc_predict(model, X, 1, rng=0)
+    model.output_activation = "sigmoid"
+    probabilities, _ = fnn.mc_predict_proba(model, X, 1, rng=0)
+    np.testing.assert_allclose(probabilities, 1 / (1 + np.exp(-scores)), rtol=1e-5)
+
+
 def test_the_model_stays_as_it_is():
     trainer = build(0)
     trainer.callbacks = []

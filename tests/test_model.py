@@ -444,6 +444,29 @@ def test_a_single_output_is_no_class():
         fnn.mlp(8, [4], 1, rng=0).predict_proba(blobs()[0])
 
 
+@pytest.mark.parametrize("n_out", [1, 3])
+@pytest.mark.parametrize("how", ["fit", "train_batch"])
+def test_what_was_trained_to_say_yes_or_no_gives_probabilities_of_that(n_out, how, tmp_path):
+    x, y = blobs()
+    model = fnn.mlp(8, [4], n_out, rng=0)
+    trainer = fnn.Trainer(model, loss="binary_cross_entropy", rng=0, verbose=False)
+    targets = (y[:, None] == np.arange(n_out)).astype(float)
+    trainer.fit(x, targets, epochs=1) if how == "fit" else trainer.train_batch(x, targets)
+    expected = 1 / (1 + np.exp(-model.predict(x)))
+    model.save(tmp_path / "model.fnn")
+    copies = (fnn.load(tmp_path / "model.fnn"), copy.deepcopy(model), model.astype("float64"))
+    for each in (model, *copies):
+        np.testing.assert_allclose(each.predict_proba(x), expected, rtol=1e-5)
+    assert model.replace_head(3, rng=0).output_activation == "softmax"
+
+
+def test_output_activation_is_one_of_two():
+    model = fnn.mlp(8, [4], 1, rng=0)
+    with pytest.raises(ValueError, match="output_activation must be 'softmax' or"):
+        model.output_activation = "tanh"
+    assert model.output_activation == "softmax"
+
+
 # -- building --------------------------------------------------------------------------------------
 
 

@@ -238,6 +238,8 @@ BAD_DESCRIPTIONS = {
     "a negative seed": lambda c: c.update(seed=-1),
     "a huge seed": lambda c: c.update(seed=2**200),
     "no seed": lambda c: drop(c, "seed"),
+    "another output activation": lambda c: c.update(output_activation="tanh"),
+    "no output activation": lambda c: c.update(output_activation=None),
     "frozen nothing": lambda c: c.update(frozen=None),
     "a frozen number": lambda c: c.update(frozen=4),
     "frozen names": lambda c: c.update(frozen=["affine2"]),

@@ -122,6 +122,16 @@ def test_probabilities_only_of_classes(path):
     assert "predict_proba" not in runpy.run_path(str(path))
 
 
+def test_probabilities_of_yes_or_no(path):
+    model = fnn.mlp(3, [2], 1, rng=0)
+    model.output_activation = "sigmoid"
+    fnn.io.export_numpy(model, path)
+    x = np.random.default_rng(0).standard_normal((5, 3), dtype=np.float32)
+    np.testing.assert_allclose(
+        runpy.run_path(str(path))["predict_proba"](x), model.predict_proba(x), rtol=1e-5
+    )
+
+
 def test_the_file_reads_well(model, path):
     """Short lines, an explanation of every function, and only the functions that are needed."""
     fnn.io.export_numpy(model, path)

@@ -65,6 +65,14 @@ def test_older_operators(model, x, path, opset):
     np.testing.assert_allclose(run(path, x), model.predict(x), rtol=1e-5, atol=1e-6)
 
 
+def test_probabilities_of_yes_or_no(path):
+    model = fnn.mlp(4, [3], 2, rng=0)
+    model.output_activation = "sigmoid"
+    fnn.io.export_onnx(model, path, probabilities=True)
+    x = np.random.default_rng(0).standard_normal((5, 4), dtype=np.float32)
+    np.testing.assert_allclose(run(path, x), model.predict_proba(x), rtol=1e-5)
+
+
 def test_probabilities_of_a_single_output_are_refused(path):
     with pytest.raises(ValueError, match="single output"):
         fnn.io.export_onnx(fnn.mlp(4, [3], 1, rng=0), path, probabilities=True)

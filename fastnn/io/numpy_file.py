@@ -76,7 +76,7 @@ APPLY = "x = preprocess(x if x.dtype == np.float32 else x.astype(np.float64))"
 
 PROBABILITIES = '''
 def predict_proba(x):
-    """Probabilities of the classes; each row has the sum 1."""
+    """Probabilities: of the classes, with the sum 1, or of each output's yes on its own."""
     return {expression}
 
 '''
@@ -151,9 +151,9 @@ def export_numpy(model: Sequential, path: FilePath) -> None:
         arrays |= learned
     layers = network_lines(model)
     probabilities = ""
-    if model.output_size > 1:
+    if model.output_size > 1 or model.output_activation == "sigmoid":
         ready = isinstance(model.layers[-1], Softmax)
-        expression = "predict(x)" if ready else "softmax(predict(x))"
+        expression = "predict(x)" if ready else f"{model.output_activation}(predict(x))"
         probabilities = PROBABILITIES.format(expression=expression)
     code = "\n".join(layers) + probabilities
     functions = needed_functions(code)

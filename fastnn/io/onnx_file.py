@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.checks import UINT8_SCALE, output_for_each_class, positive_int
+from fastnn.checks import UINT8_SCALE, positive_int
 from fastnn.data.preprocess import Preprocessor
 from fastnn.data.projection import PCA, Whiten
 from fastnn.data.scaling import Center, MinMax, Standardize
@@ -86,7 +86,7 @@ def export_onnx(
     helper = require_onnx().helper
     steps = preprocessing_steps(sequential(model))
     if probabilities:
-        output_for_each_class(model.output_size)
+        model.check_probabilities()
     taken = _input_type(input_dtype, model)
     shape = sample_shape(model, steps)
     graph = Graph(model.dtype, shape)
@@ -99,7 +99,10 @@ def export_onnx(
     value = add_layers(graph, value, model)
     if probabilities and not isinstance(model.layers[-1], Softmax):
         graph.scope = "probabilities"
-        value = graph.node("Softmax", value, axis=1)
+        if model.output_activation == "sigmoid":
+            value = graph.node("Sigmoid", value)
+        else:
+            value = graph.node("Softmax", value, axis=1)
     output = "probabilities" if probabilities else "output"
     graph.nodes.append(helper.make_node("Identity", [value], [output], name=output))
 

@@ -11,7 +11,6 @@ from fastnn.checks import (
     Rng,
     as_real,
     generator,
-    output_for_each_class,
     positive_int,
     sequence,
     source_rows,
@@ -78,7 +77,7 @@ class Ensemble:
         return _mean([model.predict(x) for model in self.models])
 
     def predict_proba(self, x: Any) -> np.ndarray:
-        """Mean of the class probabilities, (N, n_out), each row with the sum 1."""
+        """Mean of the networks' `Sequential.predict_proba`, (N, n_out)."""
         return _mean([model.predict_proba(x) for model in self.models])
 
     def __len__(self) -> int:
@@ -216,15 +215,9 @@ def mc_predict_proba(
     TypeError, ValueError
         As `mc_predict`; or the model has a single output.
     """
-
-    def softmax(scores: np.ndarray) -> np.ndarray:
-        probabilities = np.empty_like(scores)
-        model.backend.kernels.softmax_forward(scores, probabilities)
-        return probabilities
-
     if isinstance(model, Sequential):
-        output_for_each_class(model.output_size)
-    return _sampled(model, x, samples, rng, softmax)
+        model.check_probabilities()
+    return _sampled(model, x, samples, rng, lambda scores: model.probabilities(scores))
 
 
 def _sampled(
