@@ -67,6 +67,12 @@ def test_numbers_among_few_words():
         columns.encode(pd.DataFrame({"c": ["x"], "other": [0.0]}))
 
 
+def test_a_word_in_many_rows_leaves_numbers_numbers():
+    values = [str(number) for number in range(20, 60)]
+    assert isinstance(learn(values + ["unknown"] * 20)[0], Numeric)
+    assert isinstance(learn(["1", "2", "3", "A"] * 10)[0], Categorical)  # names, rather
+
+
 @pytest.mark.parametrize("values", [[[1], [2]], [1j, 2j], [{}, None]])
 def test_what_cannot_be_numbers_at_prediction(values):
     with pytest.raises(TableError, match="must hold numbers in column 'c'; got "):

@@ -57,6 +57,41 @@ def test_thousands_within_quotation_marks(file):
     assert "these columns have commas between thousands: a" in table.notes
 
 
+@pytest.mark.parametrize(
+    ("text", "numbers", "note"),
+    [
+        ("a\n12 %\n3.5%\n", [12, 3.5], "numbers with %, read without it"),
+        ('a\n"€ 1,234.50"\n-€5\n', [1234.5, -5], "numbers with €, read without it"),
+        ("a;b\n1.234,50 €;1\n0,5 €;2\n", [1234.5, 0.5], "decimal commas"),
+        ("a;b\n1,234.50;1\n17;2\n", [1234.5, 17], "commas between thousands"),
+        ("a;b\n1 234,5;1\n1\u202f234\u202f567;2\n", [1234.5, 1234567], "decimal commas"),
+        ("a\n1'234.5\n1e-3\n.5\n", [1234.5, 1e-3, 0.5], "signs between thousands"),
+    ],
+)
+def test_numbers_as_people_write_them(file, text, numbers, note):
+    table = read_table(file(text))
+    assert table.frame["a"].tolist() == numbers
+    assert f"these columns have {note}: a" in table.notes
+
+
+@pytest.mark.parametrize("text", ["€ 5", "12.5.3", "044 123", "1,2,3", "% 5 %", "$", "5 kg", "1,e"])
+def test_other_text_stays_text(file, text):
+    assert read(file(f'a,b\n"{text}",1\n"$ 7",2\n'))["a"].tolist() == [text, "$ 7"]
+
+
+def test_a_few_words_among_decimal_commas_are_gaps(file):
+    rows = "".join(f"{number},5;{number}\n" for number in range(30))
+    table = read_table(file(f"a;b\n{rows}k.A.;7\n"))
+    assert np.isnan(table.frame["a"].iloc[-1])
+    assert table.frame["a"].iloc[3] == 3.5
+    assert "these columns have words among the numbers, read as missing (k.A.): a" in table.notes
+    few = file("a;b\n1,5;x\noff;y\n", "few.csv")
+    assert read(few)["a"].tolist() == ["1,5", "off"]
+    known = read_table(few, number_columns=["a", "b"]).frame
+    assert known["a"].tolist()[0] == 1.5
+    assert known["b"].tolist() == ["x", "y"]  # no number at all: for the model to refuse
+
+
 def test_what_stands_for_a_gap(file):
     frame = read(file("a,b\n?,x\n 1,\n2,-\nNA,  \n"))
     assert frame["a"].isna().tolist() == [True, False, False, True]

@@ -15,7 +15,7 @@ import numpy as np
 
 from fastnn.tables.errors import TableError, listed, no_column
 from fastnn.tables.outcome import ColumnFact
-from fastnn.tables.read import require_pandas
+from fastnn.tables.read import mostly_numbers, require_pandas
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 MOST_CATEGORIES = 100
 # Text of more values than these, different in more than half of the rows, says nothing of others.
 FEW_TEXTS = 20
-# A column of text is one of numbers if so many of its values are, and the rest are few words.
-NUMBERS_SHARE, MOST_WORDS = 0.9, 5
 # From so many rows on, numbers that count them are no accident.
 LEAST_ROW_NUMBERS = 10
 
@@ -148,6 +146,11 @@ class Columns:
     def text_columns(self) -> list[str]:
         """Names of those that must be read as text, even where they look like numbers."""
         return [column.name for column in self.columns if isinstance(column, Categorical)]
+
+    @property
+    def number_columns(self) -> list[str]:
+        """Names of those whose values are numbers, whatever words are among them."""
+        return [column.name for column in self.columns if isinstance(column, Numeric)]
 
     def encode(self, frame: "DataFrame", source: str = "the table") -> tuple[np.ndarray, list[str]]:
         """The numbers that the network takes.
@@ -327,8 +330,8 @@ def _are_numbers(column: "Series", values: np.ndarray, words: Sequence[str]) -> 
     if isinstance(column.dtype, pd.CategoricalDtype):
         return False
     present = int(column.notna().sum())
-    share = np.count_nonzero(~np.isnan(values)) / present
-    return bool(share == 1 or (share >= NUMBERS_SHARE and len(words) <= MOST_WORDS))
+    found = values[~np.isnan(values)]
+    return mostly_numbers(len(found), present, len(np.unique(found)), len(words))
 
 
 def _numeric(name: str, values: np.ndarray, words: Sequence[str]) -> tuple[Numeric | None, str]:

@@ -8,7 +8,7 @@ import re
 import zipfile
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,8 +30,22 @@ SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 # What stands for a missing value, besides what pandas takes for one: nothing, NA, NaN, null, ...
 MISSING = ["?", "-", "--", "."]
 
-_DECIMAL_COMMA = re.compile(r"[+-]?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?")
-_THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?")
+# A column of text is one of numbers if so many of its values are, and the rest are few words; or so
+# many, if the numbers are too many to be names.
+NUMBERS_SHARE, MOST_WORDS = 0.9, 5
+LEAST_SHARE, MOST_NAMES = 0.5, 20
+
+# Numbers as people write them, by their decimal sign: with or without signs between thousands.
+_NUMBER = {
+    decimal: re.compile(
+        rf"[+-]?(?=\{decimal}?\d)"
+        rf"(\d*|\d{{1,3}}(\{other}\d{{3}})+|[1-9]\d{{0,2}}([ \u00a0\u202f'\u2019]\d{{3}})+)"
+        rf"(\{decimal}\d*)?([eE][+-]?\d+)?"
+    )
+    for decimal, other in ((",", "."), (".", ","))
+}
+_BETWEEN_THOUSANDS = str.maketrans("", "", " \u00a0\u202f'\u2019")
+_UNIT = re.compile(r"[%$€£¥]")
 
 
 @dataclass(frozen=True)
@@ -99,7 +113,11 @@ def read(path: FilePath, *, encoding: str | None = None) -> "DataFrame":
 
 
 def read_table(
-    data: Any, *, encoding: str | None = None, text_columns: Collection[str] = ()
+    data: Any,
+    *,
+    encoding: str | None = None,
+    text_columns: Collection[str] = (),
+    number_columns: Collection[str] = (),
 ) -> Table:
     """A table out of a file, or a pandas.DataFrame as it is.
 
@@ -111,6 +129,8 @@ def read_table(
         As in `read`.
     text_columns : collection of str
         Columns of a CSV file whose values are text, even where they look like numbers.
+    number_columns : collection of str
+        Those whose values are numbers, even where most of them are words.
 
     Raises as `read`.
     """
@@ -120,7 +140,7 @@ def read_table(
         _check_names([*frame.columns], "the table")
         table = Table(frame, "the table")
     elif isinstance(data, str | os.PathLike):
-        table = _read_file(Path(data), encoding, text_columns)
+        table = _read_file(Path(data), encoding, text_columns, number_columns)
     else:
         raise TypeError(
             f"data must be the path of a file or a pandas.DataFrame; got {type(data).__name__}"
@@ -130,7 +150,12 @@ def read_table(
     return table
 
 
-def _read_file(path: Path, encoding: str | None, text_columns: Collection[str]) -> Table:
+def _read_file(
+    path: Path,
+    encoding: str | None,
+    text_columns: Collection[str],
+    number_columns: Collection[str],
+) -> Table:
     suffix = path.suffix.lower()
     if suffix == ".gz":
         suffix = Path(path.stem).suffix.lower()
@@ -140,7 +165,7 @@ def _read_file(path: Path, encoding: str | None, text_columns: Collection[str]) 
     if suffix in CSV_SUFFIXES:
         if path.suffix.lower() == ".gz":
             content = _unpacked(content, path.name)
-        return _read_csv(content, path.name, encoding, text_columns)
+        return _read_csv(content, path.name, encoding, text_columns, number_columns)
     if suffix in PARQUET_SUFFIXES:
         return _read_parquet(content, path.name)
     if suffix == ".npz":
@@ -169,7 +194,11 @@ def _check_names(names: list[str], source: str) -> None:
 
 
 def _read_csv(
-    content: bytes, name: str, encoding: str | None, text_columns: Collection[str]
+    content: bytes,
+    name: str,
+    encoding: str | None,
+    text_columns: Collection[str],
+    number_columns: Collection[str],
 ) -> Table:
     pd = require_pandas()
     text = _decoded(content, name, encoding)
@@ -196,10 +225,11 @@ def _read_csv(
             stripped = frame[column].str.strip()
             frame[column] = stripped.mask(stripped.isin(["", *MISSING]))
             if column not in text_columns:
-                numbers = _local_numbers(frame[column], separator)
+                numbers = _local_numbers(frame[column], separator, column in number_columns)
                 if numbers is not None:
                     frame[column], how = numbers
-                    local[how].append(column)
+                    for word in how:
+                        local[word].append(column)
     notes += [f"these columns have {how}: {listed(names)}" for how, names in local.items()]
     return Table(frame, name, tuple(notes))
 
@@ -288,21 +318,74 @@ def _checked_header(text: str, separator: str, name: str) -> list[str]:
     return names
 
 
-def _local_numbers(column: "Series", separator: str) -> tuple["Series", str] | None:
-    """Numbers as "1.234,5" or "1,234.5" out of text, and a word on how; None for other text."""
+def mostly_numbers(numbers: int, present: int, different: int, words: int) -> bool:
+    """Whether a column is one of numbers in spite of words in it.
+
+    Parameters
+    ----------
+    numbers, present : int
+        How many of its values are numbers, and how many there are.
+    different, words : int
+        How many different numbers, and how many different words.
+    """
+    share = numbers / present
+    many = share >= LEAST_SHARE and different > MOST_NAMES
+    return share == 1 or (words <= MOST_WORDS and (share >= NUMBERS_SHARE or many))
+
+
+def _local_numbers(
+    column: "Series", separator: str, known: bool
+) -> tuple["Series", list[str]] | None:
+    """Numbers out of text such as "1.234,5", "1,234.5", "12 %" or "€ 5", and words on how.
+
+    None for other text, and for numbers that need no more than pandas. `known`: that the column is
+    one of numbers is known already; then any number of words may be among them, which are gaps.
+    """
     pd = require_pandas()
-    texts = column.dropna().unique()
-    if not len(texts) or not any("," in text for text in texts):
+    counts = column.value_counts()
+    # Between commas one of a number is more likely between thousands.
+    decimals = ".," if separator == "," else ",."
+    found = [_plain_numbers(counts.index, decimal, known) for decimal in decimals]
+    plain = max(found, key=len)  # the first of two alike
+    if not plain or all(text == number for text, number in plain.items()):
         return None
-    if separator == "," and all(
-        _THOUSANDS.fullmatch(text) or text.lstrip("+-").replace(".", "", 1).isdecimal()
-        for text in texts
-    ):
-        return pd.to_numeric(column.str.replace(",", "")), "commas between thousands"
-    if all(_DECIMAL_COMMA.fullmatch(text) for text in texts):
-        plain = column.str.replace(".", "").str.replace(",", ".")
-        return pd.to_numeric(plain), "decimal commas"
-    return None
+    words = [text for text in counts.index if text not in plain]
+    are = int(counts[[*plain]].sum())
+    if not known and not mostly_numbers(are, int(counts.sum()), len(plain), len(words)):
+        return None
+    how = []
+    if plain is found[decimals.index(",")]:
+        how += ["decimal commas"] if any("," in text for text in plain) else []
+    elif any("," in text for text in plain):
+        how.append("commas between thousands")
+    units = sorted({unit for text in plain for unit in _UNIT.findall(text)})
+    how += [f"numbers with {unit}, read without it" for unit in units]
+    if words:
+        how.append(f"words among the numbers, read as missing ({listed(words, 3)})")
+    return pd.to_numeric(column.map(plain)), how or ["signs between thousands"]
+
+
+def _plain_numbers(texts: Iterable[str], decimal: str, known: bool) -> dict[str, str]:
+    """Those texts that are numbers, as Python writes them; few words end the search unless `known`.
+
+    Units stand before or behind, the same one wherever there is any.
+    """
+    plain: dict[str, str] = {}
+    units: set[str] = set()
+    words = 0
+    for text in texts:
+        own = _UNIT.findall(text)
+        bare = _UNIT.sub("", text, count=1).strip() if own else text
+        bare = re.sub(r"^([+-])\s+", r"\1", bare)
+        units |= {*own}
+        if _NUMBER[decimal].fullmatch(bare):
+            bare = bare.translate(_BETWEEN_THOUSANDS)
+            plain[text] = bare.replace("." if decimal == "," else ",", "").replace(decimal, ".")
+        else:
+            words += 1
+        if len(units) > 1 or (words > MOST_WORDS and not known):
+            return {}
+    return plain
 
 
 # -- other formats ---------------------------------------------------------------------------------

@@ -100,8 +100,13 @@ class TableModel:
         return self.outputs(self.read(data))[0]
 
     def read(self, data: Any, encoding: str | None = None) -> Table:
-        """A table to predict from: as `fastnn.tables.read`, names as text whatever they are."""
-        return read_table(data, encoding=encoding, text_columns=self.columns.text_columns)
+        """A table to predict from: as `fastnn.tables.read`, with what each column is known."""
+        return read_table(
+            data,
+            encoding=encoding,
+            text_columns=self.columns.text_columns,
+            number_columns=self.columns.number_columns,
+        )
 
     def outputs(self, table: Table) -> tuple[np.ndarray, list[str]]:
         """Probabilities (N, classes), or numbers (N,); and what is odd about the table, in words.
