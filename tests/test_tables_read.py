@@ -43,6 +43,15 @@ def test_separators_are_found_out_and_said(file, separator):
     assert re.search("semicolons|tabs|bars", table.notes[0])
 
 
+def test_a_line_that_says_the_separator(file):
+    table = read_table(file("\ufeffsep=;\r\na;b\r\n1,5;x\r\n"))
+    assert table.frame.to_dict("list") == {"a": [1.5], "b": ["x"]}
+    with pytest.raises(TableError, match="data.csv has no header"):
+        read(file("sep=;\n"))
+    with pytest.raises(TableError, match="ragged: line 3 has 1 field"):
+        read(file("sep=;\na;b\n1\n"))
+
+
 def test_decimal_commas_are_found_out_and_said(file):
     table = read_table(file("a;b;c\n1,5;1.234,5;x\n2;2,25;1,5\n"))
     assert table.frame["a"].tolist() == [1.5, 2.0]

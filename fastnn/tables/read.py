@@ -45,6 +45,8 @@ _NUMBER = {
     for decimal, other in ((",", "."), (".", ","))
 }
 _BETWEEN_THOUSANDS = str.maketrans("", "", " \u00a0\u202f'\u2019")
+# What Excel takes for a hint, and some programs write for it.
+_SEPARATOR_LINE = re.compile(r"sep=([,;\t|])(\r\n|\r|\n|$)", re.IGNORECASE)
 _UNIT = re.compile(r"[%$€£¥]")
 
 
@@ -204,7 +206,12 @@ def _read_csv(
     text = _decoded(content, name, encoding)
     if not text.strip():
         raise TableError(f"{name} is empty")
-    separator = _separator(text)
+    said = _SEPARATOR_LINE.match(text)
+    if said:
+        text = text[said.end(1) :]  # from the end of that line, so that lines keep their numbers
+    separator = said[1] if said else _separator(text)
+    if not text.strip():
+        raise TableError(f"{name} has no header")
     header = _checked_header(text, separator, name)
     frame = pd.read_csv(
         io.StringIO(text),
