@@ -266,7 +266,8 @@ def test_forged_targets(change):
     ("values", "task", "why"),
     [
         (["a", "b"] * 30, "classification", "holds names"),
-        ([True, False] * 30, "classification", "holds names"),
+        ([True, False] * 30, "classification", "holds yes and no"),
+        (np.array([True, False] * 30, object), "classification", "holds yes and no"),
         ([0, 1, 2] * 20, "classification", "3 different whole numbers; if they are amounts"),
         ([0.0, 1.0] * 30, "classification", "2 different values"),
         (np.arange(60) % 10, "regression", "10 different whole numbers"),

@@ -325,7 +325,7 @@ DATES = (
 
 def _are_numbers(column: "Series", values: np.ndarray, words: Sequence[str]) -> bool:
     pd = require_pandas()
-    if pd.api.types.is_bool_dtype(column.dtype) or pd.api.types.infer_dtype(column) == "boolean":
+    if is_yes_and_no(column):
         return False
     if isinstance(column.dtype, pd.CategoricalDtype):
         return False
@@ -381,6 +381,12 @@ def _categorical(name: str, column: "Series") -> tuple[Categorical | None, str]:
 
 
 # -- values ----------------------------------------------------------------------------------------
+
+
+def is_yes_and_no(column: "Series") -> bool:
+    """Whether a column holds True and False, and maybe gaps, alone."""
+    types = require_pandas().api.types
+    return bool(types.is_bool_dtype(column.dtype) or types.infer_dtype(column) == "boolean")
 
 
 def numbers(column: "Series") -> tuple[np.ndarray, list[str]]:

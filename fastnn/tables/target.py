@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnn.tables.columns import numbers, texts
+from fastnn.tables.columns import is_yes_and_no, numbers, texts
 from fastnn.tables.errors import TableError, listed
 from fastnn.tables.outcome import Task
-from fastnn.tables.read import require_pandas
 
 if TYPE_CHECKING:
     from pandas import Series
@@ -115,8 +114,7 @@ def read_target(
     """
     name = str(column.name)
     values, words = numbers(column)
-    pd = require_pandas()
-    boolean = pd.api.types.is_bool_dtype(column.dtype)
+    boolean = is_yes_and_no(column)
     is_numeric = not words and not boolean and not np.isnan(values).any()
     if np.isinf(values).any():
         raise TableError(f"{source} has infinite values in the target {name!r}")
@@ -140,7 +138,8 @@ def read_target(
 
 def _inferred(name: str, column: "Series", values: np.ndarray | None) -> tuple[Task, str]:
     if values is None:
-        return "classification", f"Classification, since {name!r} holds names, not numbers."
+        what = "yes and no" if is_yes_and_no(column) else "names, not numbers"
+        return "classification", f"Classification, since {name!r} holds {what}."
     distinct = len(np.unique(values))
     if distinct <= 2:
         return "classification", f"Classification, since {name!r} has {distinct} different values."
