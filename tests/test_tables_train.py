@@ -177,6 +177,25 @@ def test_a_model_without_use_is_called_so():
     assert "Training ended with the last epoch" in warnings
 
 
+@pytest.mark.parametrize(
+    ("target", "copy", "own"),
+    [
+        (["a", "b", "c"] * 30, ["x", "y", "z"] * 30, ["x", "y", "z", "x", "y", "y"] * 15),
+        ([0, 1] * 45, [0.0, 7.5] * 45, [0.0, 7.5, 1.0] * 30),
+        (np.arange(90) / 7, np.round(np.arange(90) * 3.3, 2), np.arange(90) ** 1.1),
+    ],
+)
+def test_a_column_that_is_the_target_is_doubted(target, copy, own):
+    frame = pd.DataFrame({"t": target, "copy": copy, "own": own})
+    said = "Column {!r} alone tells the target without fail: unless it is known when you predict"
+    warnings = " ".join(fnn.tables.train(frame, "t", epochs=3).outcome.warnings)
+    assert said.format("copy") in warnings
+    assert said.format("own") not in warnings
+    frame.loc[:20, "copy"] = None
+    warnings = " ".join(fnn.tables.train(frame, "t", epochs=3).outcome.warnings)
+    assert "without fail" not in warnings
+
+
 # -- what is refused -------------------------------------------------------------------------------
 
 

@@ -1,12 +1,13 @@
 """A table made ready: target and columns understood, rows split, numbers for the network."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fastnn.data import split_indices
-from fastnn.tables.columns import Columns, learn_columns, texts
+from fastnn.tables.columns import Columns, learn_columns, numbers, texts
 from fastnn.tables.errors import TableError, listed, no_column
 from fastnn.tables.outcome import ColumnFact
 from fastnn.tables.read import Table
@@ -14,9 +15,11 @@ from fastnn.tables.settings import Settings
 from fastnn.tables.target import Target, read_target
 
 if TYPE_CHECKING:
-    from pandas import Series
+    from pandas import DataFrame, Series
 
 LEAST_ROWS = 20
+# What tells the target in fewer rows does not tell it; numbers in files are rounded.
+ALMOST_ALL, ROUNDING = 0.9, 1e-9
 PARTS = ("train", "validation", "test")
 
 
@@ -110,8 +113,42 @@ def prepare(table: Table, target: str, settings: Settings) -> Prepared:
         {part: x[rows[part]] for part in PARTS},
         {part: y[rows[part]] for part in PARTS},
         int(np.count_nonzero(~given)),
-        [*table.notes],
+        [*table.notes, *_told(frame, columns, y, classes)],
     )
+
+
+def _told(
+    frame: "DataFrame", columns: Columns, y: np.ndarray, classes: tuple[str, ...]
+) -> Iterator[str]:
+    """Of each column that is the target in other words: that it is to be doubted.
+
+    For classes, a column with a value of its own for each; for numbers, one that is them but for a
+    factor and a summand.
+    """
+    for name in columns.names:
+        same = _names_alike(frame[name], y) if classes else _on_a_line(frame[name], y)
+        if same:
+            yield (
+                f"column {name!r} alone tells the target without fail: unless it is known when you "
+                "predict, train without it (drop)"
+            )
+
+
+def _names_alike(column: "Series", labels: np.ndarray) -> bool:
+    codes, _ = texts(column)
+    there = codes >= 0
+    pairs = np.unique(np.stack([codes[there], labels[there]]), axis=1)
+    distinct = [len(np.unique(side)) for side in pairs]
+    return bool(there.mean() > ALMOST_ALL and distinct[0] == distinct[1] == pairs.shape[1] > 1)
+
+
+def _on_a_line(column: "Series", y: np.ndarray) -> bool:
+    values, _ = numbers(column)
+    there = ~np.isnan(values)
+    x, y = values[there], y[there]
+    if there.mean() <= ALMOST_ALL or not x.std() > 0 or not y.std() > 0:
+        return False
+    return bool(1 - abs(np.corrcoef(x, y)[0, 1]) < ROUNDING)
 
 
 def _present(column: "Series") -> np.ndarray:
