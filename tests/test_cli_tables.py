@@ -376,6 +376,9 @@ def test_a_model_by_its_folder(run):
         (["model.fnn", "data.csv", "--keep", "ID"], "no column 'ID'; did you mean 'id'"),
         (["model.fnn", "data.csv", "--out", "none/p.csv"], "--out must lie in a folder that is"),
         (["model.fnn", "data.csv", "--out", "."], "--out must be a file"),
+        (["model.fnn", "data.csv", "--out", "./data.csv"], "another file than data.csv, which it"),
+        (["model.fnn", "data.csv", "--out", "model.fnn"], "another file than model.fnn, which it"),
+        (["model.fnn", "data.csv", "--out", "p.parquet"], "written as CSV; p.parquet has the name"),
         (["amounts.fnn", "amounts.csv", "--proba"], "--proba needs a model of classes"),
     ],
 )
@@ -448,6 +451,7 @@ def test_export_of_a_network(run, to):
         (["model.fnn", "--to", "torch"], "'torch'.*onnx.*numpy"),
         (["data.csv", "--to", "onnx"], "'data.csv' is not a readable fastnn file"),
         (["model.fnn", "--to", "onnx", "--out", "none/x"], "--out must lie in a folder"),
+        (["model.fnn", "--to", "numpy", "--out", "model.fnn"], "another file than model.fnn"),
     ],
 )
 def test_exports_that_cannot_be(refused, model, arguments, message):

@@ -34,7 +34,7 @@ def add(commands: Any) -> None:
 def _run(arguments: "Namespace") -> None:
     path = model_file(arguments.model)
     out = path.with_suffix(SUFFIXES[arguments.to]) if arguments.out is None else arguments.out
-    check_output(str(out))
+    check_output(str(out), path)
     _, description = storage.read_file(path)
     if description.get("model") == "table":
         how = _export_table(path, Path(out), arguments.to)

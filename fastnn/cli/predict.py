@@ -3,11 +3,15 @@
 import csv
 import io
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastnn.cli.errors import UserError, choices_of_the_user
-from fastnn.cli.table_options import add_encoding, check_output, model_file
+from fastnn.cli.table_options import MODEL_SUFFIX, add_encoding, check_output, model_file
 from fastnn.files import replace_file
+
+# Names under which others, and fastnn itself, would not look for CSV.
+OTHER_FORMATS = (".parquet", ".pq", ".npz", ".gz", ".xlsx", MODEL_SUFFIX)
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -44,8 +48,11 @@ def _run(arguments: "Namespace") -> None:
     from fastnn.tables import load
     from fastnn.tables.errors import listed, no_column
 
-    check_output(arguments.out)
-    model = load(model_file(arguments.model))
+    path = model_file(arguments.model)
+    check_output(arguments.out, path, arguments.data)
+    if Path(arguments.out or "").suffix.lower() in OTHER_FORMATS:
+        raise UserError(f"--out is written as CSV; {arguments.out} has the name of another format")
+    model = load(path)
     if arguments.proba and not model.classes:
         raise UserError(f"--proba needs a model of classes; {model.target.name!r} is a number")
     with choices_of_the_user():

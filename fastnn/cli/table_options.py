@@ -135,16 +135,20 @@ def _check_writable(folder: Path) -> None:
         raise UserError(f"--out must be where files can be written; {folder} is not ({reason})")
 
 
-def check_output(path: str | None) -> None:
+def check_output(path: str | None, *inputs: str | Path) -> None:
     """Refuse a file that could not be written, before the work is done.
 
     Raises
     ------
     UserError
-        It is a folder, or lies in none, or in one that is not writable.
+        It is a folder, or lies in none, or in one that is not writable; or it is one of `inputs`,
+        which would be lost.
     """
     if path is None:
         return
+    for given in inputs:
+        if Path(path).exists() and Path(given).exists() and os.path.samefile(path, given):
+            raise UserError(f"--out must be another file than {given}, which it would replace")
     if Path(path).is_dir():
         raise UserError(f"--out must be a file; {path} is a folder")
     if not Path(path).absolute().parent.is_dir():
