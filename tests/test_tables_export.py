@@ -94,6 +94,17 @@ def test_gaps_as_the_python_file_takes_them(case, tmp_path):
         predict({"age": [1], "income": [2]})
 
 
+def test_the_python_file_refuses_words_for_numbers(case, tmp_path):
+    model, frame = case
+    export_numpy(model, tmp_path / "a.py")
+    predict = runpy.run_path(str(tmp_path / "a.py"))["predict"]
+    columns = {name: frame[name].tolist()[:2] for name in model.columns.names}
+    assert len(predict(columns | {"age": ["old", 30]})) == 2  # a word among numbers is a gap
+    assert len(predict(columns | {"age": [None, " "]})) == 2
+    with pytest.raises(ValueError, match=r"columns\['age'\] must hold numbers; got '1,5'"):
+        predict(columns | {"age": ["1,5", None]})
+
+
 def test_columns_named_as_the_outputs_are(tmp_path):
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({"label": rng.normal(size=60), "input": ["a", "b", "c"] * 20})

@@ -54,6 +54,11 @@ def encode(columns):
         if column["kind"] == "numeric":
             x = np.array([number(value) for value in values])
             missing = np.isnan(x)
+            words = [value for value in values if text(value)]
+            if words and missing.all():
+                raise ValueError(
+                    f"columns[{{column['name']!r}}] must hold numbers; got {{words[0]!r}}"
+                )
             filled = np.where(missing, column["median"], x)
             features.append((filled - column["mean"]) / column["scale"])
         else:
