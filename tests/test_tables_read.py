@@ -202,7 +202,7 @@ def test_parquet(tmp_path):
 
 
 def test_what_is_no_table(file, tmp_path):
-    with pytest.raises(TableError, match=r"a.xlsx must be CSV .*Parquet.*NumPy"):
+    with pytest.raises(TableError, match=r"a.xlsx must be CSV .*NumPy.*; save the sheet as CSV"):
         read(file("x", "a.xlsx"))
     with pytest.raises(TypeError, match=r"data must be the path of a file or a pandas.*got int"):
         read_table(3)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 CSV_SUFFIXES = (".csv", ".tsv", ".txt", ".tab", ".data")
 PARQUET_SUFFIXES = (".parquet", ".pq")
+SHEET_SUFFIXES = (".xlsx", ".xls", ".ods")
 KNOWN = "CSV (.csv, .tsv, .txt, also .gz), Parquet (.parquet) or NumPy (.npz)"
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
@@ -172,7 +173,8 @@ def _read_file(
         return _read_parquet(content, path.name)
     if suffix == ".npz":
         return _read_npz(content, path.name)
-    raise TableError(f"{path.name} must be {KNOWN}, by the end of its name")
+    advice = "; save the sheet as CSV" if suffix in SHEET_SUFFIXES else ""
+    raise TableError(f"{path.name} must be {KNOWN}, by the end of its name{advice}")
 
 
 def _unpacked(content: bytes, name: str) -> bytes:
