@@ -137,9 +137,12 @@ def test_settings_that_cannot_be(several):
 
 
 def test_more_classes_than_colours():
-    x, y = blobs(classes=8)
-    with pytest.raises(ValueError, match="at most 7 classes to be drawn; got 8"):
-        fnn.lab.roc(fnn.mlp(8, [4], 8, rng=0), x, y)
+    x, y = blobs(classes=10)
+    axes = fnn.lab.roc(fnn.mlp(8, [4], 10, rng=0), x, y).axes[0]
+    assert len({(line.get_color(), line.get_linestyle()) for line in axes.lines}) == 11
+    x, y = blobs(classes=22)
+    with pytest.raises(ValueError, match="at most 21 classes to be drawn; got 22"):
+        fnn.lab.roc(fnn.mlp(8, [4], 22, rng=0), x, y)
 
 
 def test_without_scikit_learn(run_python):

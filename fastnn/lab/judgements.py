@@ -4,6 +4,7 @@ scikit-learn's Display objects compute and draw them; it is the extra ``sklearn`
 """
 
 from collections.abc import Sequence
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+# Of curves: all colours in full lines, then dashed ones.
+_STYLES = [*product(("-", "--", "-."), COLOURS)]
 _NORMALIZE = {"true": "true", "pred": "pred", "all": "all"}
 
 
@@ -108,8 +111,8 @@ def roc(
     Raises
     ------
     TypeError, ValueError
-        As `confusion`; or y holds a single class, or the model tells more than 7 apart, the colours
-        that there are.
+        As `confusion`; or y holds a single class, or more than 21, as many as can be told apart by
+        colours and dashes.
     ImportError
         scikit-learn or matplotlib is not installed; the message names the extra.
 
@@ -125,18 +128,18 @@ def roc(
     if len(present) < 2:
         raise ValueError(f"y must hold samples of two classes at least; got {present.tolist()}")
     drawn = [1] if count == 2 else present
-    if len(drawn) > len(COLOURS):
+    if len(drawn) > len(_STYLES):
         raise ValueError(
-            f"y must hold at most {len(COLOURS)} classes to be drawn; got {len(drawn)}"
+            f"y must hold at most {len(_STYLES)} classes to be drawn; got {len(drawn)}"
         )
     figure = new_figure(5, 5, title)
     axes = figure.subplots()
-    for colour, label in zip(COLOURS, drawn, strict=False):
+    for (dashes, colour), label in zip(_STYLES, drawn, strict=False):
         display.from_predictions(
             labels == label,
             probabilities[:, label],
             name=called[label],
-            curve_kwargs={"color": colour},
+            curve_kwargs={"color": colour, "linestyle": dashes},
             ax=axes,
         )
     axes.plot([0, 1], [0, 1], color="0.6", linestyle=":", label="chance")
