@@ -83,6 +83,19 @@ def test_numbers_as_people_write_them(file, text, numbers, note):
     assert f"these columns have {note}: a" in table.notes
 
 
+def test_points_between_thousands_in_files_of_decimal_commas(file):
+    text = "a;b;c;d\n1,5;1.234;0.125;1.25\n2;987;1.250;7\n3,5;-12.345.678;;\n"
+    table = read_table(file(text))
+    assert table.frame["b"].tolist() == [1234, 987, -12345678]
+    assert table.frame["c"].tolist()[:2] == [0.125, 1.25]
+    assert table.frame["d"].tolist()[:2] == [1.25, 7]
+    text = "a;b\n1,5;1.234\n2;987\n"
+    table = read_table(file(text))
+    assert table.frame["b"].tolist() == [1234, 987]
+    assert "these columns have points between thousands: b" in table.notes
+    assert read(file(text.replace("1,5", "1.5")))["b"].tolist() == [1.234, 987]
+
+
 @pytest.mark.parametrize("text", ["€ 5", "12.5.3", "044 123", "1,2,3", "% 5 %", "$", "5 kg", "1,e"])
 def test_other_text_stays_text(file, text):
     assert read(file(f'a,b\n"{text}",1\n"$ 7",2\n'))["a"].tolist() == [text, "$ 7"]

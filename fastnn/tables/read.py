@@ -48,6 +48,7 @@ _NUMBER = {
 _BETWEEN_THOUSANDS = str.maketrans("", "", " \u00a0\u202f'\u2019")
 # What Excel takes for a hint, and some programs write for it.
 _SEPARATOR_LINE = re.compile(r"sep=([,;\t|])(\r\n|\r|\n|$)", re.IGNORECASE)
+_POINTED = re.compile(r"0|[+-]?[1-9]\d{0,2}(\.\d{3})*")
 _UNIT = re.compile(r"[%$€£¥]")
 
 
@@ -226,7 +227,8 @@ def _read_csv(
         dtype=dict.fromkeys(set(text_columns) & {*header}, str),
         low_memory=False,
     )
-    notes, local = [], defaultdict(list)
+    notes: list[str] = []
+    local: defaultdict[str, list[str]] = defaultdict(list)
     if separator != ",":
         notes.append(f"its columns are separated by {SEPARATORS[separator]}")
     for column in header:
@@ -239,7 +241,11 @@ def _read_csv(
                     frame[column], how = numbers
                     for word in how:
                         local[word].append(column)
-    notes += [f"these columns have {how}: {listed(names)}" for how, names in local.items()]
+    if local["decimal commas"]:
+        pointed = _pointed_thousands(text, separator, header, frame)
+        frame = frame.assign(**pointed)
+        local["points between thousands"] += [*pointed]
+    notes += [f"these columns have {how}: {listed(names)}" for how, names in local.items() if names]
     return Table(frame, name, tuple(notes))
 
 
@@ -372,6 +378,31 @@ def _local_numbers(
     if words:
         how.append(f"words among the numbers, read as missing ({listed(words, 3)})")
     return pd.to_numeric(column.map(plain)), how or ["signs between thousands"]
+
+
+def _pointed_thousands(
+    text: str, separator: str, header: list[str], frame: "DataFrame"
+) -> dict[str, "Series"]:
+    """Columns such as "1.234" and "987" of files of decimal commas; pandas takes one for 1.234."""
+    pd = require_pandas()
+    floats = [column for column in header if frame[column].dtype.kind == "f"]
+    written = pd.read_csv(
+        io.StringIO(text),
+        sep=separator,
+        header=0,
+        names=header,
+        index_col=False,
+        skipinitialspace=True,
+        usecols=floats,
+        na_values=MISSING,
+        dtype=str,
+    )
+    found = {}
+    for column in floats:
+        texts = written[column].str.strip().dropna().unique()
+        if any("." in text for text in texts) and all(map(_POINTED.fullmatch, texts)):
+            found[column] = pd.to_numeric(written[column].str.replace(".", "", regex=False))
+    return found
 
 
 def _plain_numbers(texts: Iterable[str], decimal: str, known: bool) -> dict[str, str]:
