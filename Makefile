@@ -13,7 +13,8 @@ demo: .venv/installed
 	.venv/bin/fastnn demo $(ARGS)
 
 ## test: build the wheel, install it into a clean environment, test what was installed
-## (ORACLE=1 also installs PyTorch and compares with it; ARGS are handed to pytest)
+## (ORACLE=1 also installs PyTorch, Keras, TensorBoard, notebooks, and compares with them; ARGS are
+## handed to pytest)
 test:
 	rm -rf build/lib* build/bdist* dist .venv-test
 	$(PYTHON) -m venv .venv-test
