@@ -121,6 +121,7 @@ def twin(keras, model):
     return keras.Sequential([keras.Input((8,)), *theirs])
 
 
+@OF_KERAS
 def test_to_keras(keras):
     model, x = trained(), blobs()[0].astype("float32")
     theirs = twin(keras, model)
