@@ -403,6 +403,17 @@ def test_inspect(run, model, amounts):
     assert "predicts  amount, regression\nscale" in run("inspect", "amounts.fnn").out
 
 
+def test_names_of_several_lines_take_one(run, refused):
+    rows = "".join(f'{n % 7},"an\nend",up\n{n % 5},"the\nrest",down\n' for n in range(20))
+    Path("lines.csv").write_text(f'"a\nb","c\nd",t\n{rows}')
+    out = run("train", "lines.csv", "--target", "t", "--epochs", "1", "--quiet").out
+    assert re.search(r"^a b +numeric$", out, re.M)
+    out = run("inspect", "fastnn-lines").out
+    assert re.search(r"^  a b +numeric ", out, re.M)
+    assert re.search(r"^  c d +categorical  an end, the rest$", out, re.M)
+    assert "there are: a b, c d, t" in refused("train", "lines.csv", "--target", "zzz")
+
+
 def test_inspect_networks_and_without_pandas(run, model, monkeypatch):
     network = fnn.mlp(3, [4], 2, rng=0)
     network.preprocessing = fnn.data.Standardize().fit(np.random.default_rng(0).normal(size=(9, 3)))

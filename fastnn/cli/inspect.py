@@ -41,22 +41,22 @@ def _run(arguments: "Namespace") -> None:
 
 
 def _table(model: "TableModel") -> str:
+    from fastnn.tables.errors import listed, one_line
+
     target = model.target
-    lines = [f"predicts  {target.name}, {target.task}"]
+    lines = [f"predicts  {one_line(target.name)}, {target.task}"]
     if target.classes:
-        lines.append(f"classes   {', '.join(target.classes)}")
+        lines.append(f"classes   {listed(target.classes, len(target.classes))}")
     else:
         lines.append(f"scale     {target.mean:.6g} + {target.scale:.6g} * the network's output")
     lines += ["", "columns"]
-    width = max(len(name) for name in model.columns.names)
+    width = max(len(one_line(name)) for name in model.columns.names)
     for entry in model.columns.config():
         if entry["kind"] == "numeric":
             made = f"(value - {entry['mean']:.6g}) / {entry['scale']:.6g}; missing is "
             made += f"{entry['median']:.6g}"
         else:
-            names = entry["categories"]
-            made = ", ".join(names[:SHOWN_CATEGORIES])
-            made += f" and {len(names) - SHOWN_CATEGORIES} more" * (len(names) > SHOWN_CATEGORIES)
+            made = listed(entry["categories"], SHOWN_CATEGORIES)
         marked = "; missing is marked" if entry["marks_missing"] else ""
-        lines.append(f"  {entry['name']:{width}}  {entry['kind']:11}  {made}{marked}")
+        lines.append(f"  {one_line(entry['name']):{width}}  {entry['kind']:11}  {made}{marked}")
     return "\n".join([*lines, ""])

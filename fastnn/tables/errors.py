@@ -19,8 +19,13 @@ def no_column(name: str, columns: Iterable[str], source: str) -> TableError:
     return TableError(f"{source} has no column {name!r}; {hint}")
 
 
+def one_line(name: object) -> str:
+    """A name from a file in one line: cells may hold several."""
+    return " ".join(str(name).split())
+
+
 def listed(names: Iterable[object], most: int = 10) -> str:
     """Names in a line, of many the first."""
-    known = [str(name) for name in names]
+    known = [one_line(name) for name in names]
     rest = len(known) - most
     return ", ".join(known[:most]) + (f" and {rest} more" if rest > 0 else "")

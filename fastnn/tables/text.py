@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from textwrap import wrap
 
 from fastnn.lab.reports import WIDTH
+from fastnn.tables.errors import one_line
 from fastnn.tables.outcome import ColumnFact, Outcome
 
 SHOWN_COLUMNS = 40
@@ -68,7 +69,8 @@ def _columns(facts: Sequence[ColumnFact]) -> Iterator[str]:
     for fact in shown:
         missing = f"{100 * fact.missing:.0f} %" if fact.missing >= SHARE_BELOW_1 else ""
         missing = "< 1 %" if not missing and fact.missing else missing
-        name = fact.name if len(fact.name) <= width else f"{fact.name[: width - 3]}..."
+        name = one_line(fact.name)
+        name = name if len(name) <= width else f"{name[: width - 3]}..."
         start = f"{name:{width}}  {fact.kind:11}  {missing:>7}  "
         lines = wrap(fact.note, WIDTH, initial_indent=start, subsequent_indent=" " * len(head))
         yield from lines or [start.rstrip()]
