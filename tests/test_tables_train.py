@@ -1,5 +1,6 @@
 import dataclasses
 import math
+import re
 
 import numpy as np
 import pytest
@@ -155,6 +156,11 @@ def test_the_settings_are_used():
     assert settings["network"] == "1-7-5-3, ReLU, BatchNorm, dropout 0.3"
     assert settings["batch size"] == "9"
     assert settings["epochs"].startswith("2 of at most 2")
+
+
+def test_a_network_without_hidden_layers_has_no_batch_norm(data):
+    outcome = fnn.tables.train(data, "answer", hidden=(), batch_norm=True, epochs=2).outcome
+    assert re.fullmatch(r"\d+-2", outcome.settings["network"])
 
 
 def test_small_and_large_tables_get_batches_and_epochs_of_their_own():

@@ -213,7 +213,7 @@ def _described(
     model = trainer.model
     widths = [model.layers[0].n_in, *settings.hidden, model.output_size]
     extras = ["ReLU"] if settings.hidden else []
-    extras += ["BatchNorm"] if settings.batch_norm else []
+    extras += ["BatchNorm"] if settings.batch_norm and settings.hidden else []
     extras += [f"dropout {settings.dropout:.3g}"] if settings.dropout and settings.hidden else []
     done = len(trainer.history.epochs)
     best = "" if stopper.best_epoch is None else f", the best is number {stopper.best_epoch + 1}"
