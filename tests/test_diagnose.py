@@ -195,3 +195,11 @@ def test_bad_arguments_are_named():
     for history in ({}, {"loss": []}, fnn.History()):
         with pytest.raises(ValueError, match="at least one epoch"):
             diagnose(history)
+
+
+def test_the_noise_of_dropout_is_no_rate_too_high():
+    epoch = np.arange(60)
+    fall = 0.1 + 0.9 * np.exp(-epoch / 5)
+    noise = np.random.default_rng(0).normal(size=60)
+    assert diagnose({"loss": fall + 0.02 * noise}).ok  # 20 % of what it ends at, 2 % of the first
+    assert diagnose({"loss": fall + 0.06 * noise}).wrong == ["learning rate too high"]

@@ -53,7 +53,7 @@ def diagnose(
     - **diverging**: the fit ended in a DivergenceError, a loss is not finite, or the last one is
       the highest of all and above 1.5 times the first.
     - **learning rate too high**: in at least 15 % of the epochs L is 5 % above its best so far,
-      and by 1 % of the middle one of the first three. Or nothing is known at the end, though L
+      and by 5 % of the middle one of the first three. Or nothing is known at the end, though L
       was once above 1.15 times its level there, or below 0.9 times: units were killed.
     - **bad initialization**: nothing is known at the end and never was: in the last third of the
       epochs L lies within 15 % of -log A, flat, and without a steady fall. Or L began 5 times above
@@ -162,12 +162,12 @@ class _Curves:
     def restless(self) -> float:
         """Share of the epochs in which the loss is clearly above its best so far.
 
-        Near zero it may double by chance; near is measured by the middle of the first three, for
-        the very first may be that of weights too large.
+        Near zero it may double by chance, and by dropout; near is measured by the middle of the
+        first three, for the very first may be that of weights too large.
         """
         best = np.minimum.accumulate(self.loss)[:-1]
         above = self.loss[1:] - best
-        return float(np.mean((above > 0.05 * best) & (above > 0.01 * np.median(self.loss[:3]))))
+        return float(np.mean((above > 0.05 * best) & (above > 0.05 * np.median(self.loss[:3]))))
 
     @cached_property
     def straightness(self) -> float:
