@@ -352,6 +352,16 @@ def test_probabilities_and_columns_to_keep(run, model):
     np.testing.assert_allclose(proba, model.predict_proba("data.csv"), atol=1e-6)
 
 
+@pytest.mark.parametrize(("yes", "no"), [("true", "false"), ("TRUE", "FALSE"), ("True", "False")])
+def test_yes_and_no_as_they_were_written_in_training(run, yes, no):
+    rows = "".join(f"{yes},a\n{no},b\n" for _ in range(30))
+    Path("flags.csv").write_text(f"flag,t\n{rows}")
+    run("train", "flags.csv", "--target", "t", "--quiet")
+    found = run("predict", "fastnn-flags", "flags.csv")
+    assert found.err == ""
+    assert found.out.split()[2:] == ["a", "b"] * 30
+
+
 def test_numbers(run, amounts):
     out, _ = run("predict", "amounts.fnn", "amounts.csv")
     found = [float(row["predicted amount"]) for row in table_of(out)]

@@ -127,6 +127,9 @@ def test_yes_and_no_are_names():
     assert column == Categorical("c", ("False", "True"), False)
     column, _, _, _ = learn(pd.array([True, False, None] * 5, dtype="boolean"))
     assert column == Categorical("c", ("False", "True"), True)
+    x, odd = Columns([column]).encode(pd.DataFrame({"c": ["true", "FALSE", None, "True", "no"]}))
+    assert x.tolist() == [[0, 1, 0], [1, 0, 0], [0, 0, 1], [0, 1, 0], [0, 0, 0]]
+    assert odd == ["'c': not told apart: no"]
 
 
 def test_of_many_names_the_frequent_are_told_apart():

@@ -27,6 +27,8 @@ FEW_TEXTS = 20
 # From so many rows on, numbers that count them are no accident.
 LEAST_ROW_NUMBERS = 10
 
+YES_AND_NO = {"True", "False"}
+
 _DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([ T]\d.*)?")
 _IDENTIFIER = re.compile(r"(.*[ _-])?(id|uuid|guid|index)|.*[a-z]I[dD]", re.IGNORECASE)
 
@@ -104,6 +106,8 @@ class Categorical:
             codes, names = texts(column)
         except TypeError:
             raise TableError(f"{source} must hold text in column {self.name!r}") from None
+        if {*self.categories} <= YES_AND_NO:  # which pandas has made of true and FALSE, too
+            names = [name.title() if name.title() in YES_AND_NO else name for name in names]
         places = {category: place for place, category in enumerate(self.categories)}
         # The last entry is for the code -1, of what is missing.
         absent = len(self.categories) if self.marks_missing else -1
