@@ -300,6 +300,8 @@ def test_classes_in_their_order():
     ("values", "task", "message"),
     [
         (["a"] * 30, None, "'t' is 'a' in every row: with a single class"),
+        ([*map(str, range(50)), "off"], None, "words among its numbers: off. Leave these cells"),
+        ([*map(chr, range(65, 91))], None, "26 different values in 26 rows, too many for classes$"),
         ([2.5] * 30, None, "'2.5' in every row"),
         ([2.5] * 30, "regression", "'t' is 2.5 in every row: nothing to learn"),
         (["a"] * 28 + ["b", "c"], None, "less than 3 rows .*: b, c, the smallest with 1"),

@@ -9,6 +9,7 @@ import numpy as np
 from fastnn.tables.columns import is_yes_and_no, numbers, texts
 from fastnn.tables.errors import TableError, listed
 from fastnn.tables.outcome import Task
+from fastnn.tables.read import mostly_numbers
 
 if TYPE_CHECKING:
     from pandas import Series
@@ -154,6 +155,17 @@ def _inferred(name: str, column: "Series", values: np.ndarray | None) -> tuple[T
     return "regression", f"Regression, since {name!r} has {distinct:,} different {kind}."
 
 
+def _instead(column: "Series", is_numeric: bool) -> str:
+    """What to do about a target of too many classes, if it holds numbers."""
+    if is_numeric:
+        return "; ask for regression"
+    values, words = numbers(column)
+    found = values[~np.isnan(values)]
+    if not mostly_numbers(len(found), len(values), len(np.unique(found)), len(words)):
+        return ""
+    return f", and words among its numbers: {listed(words)}. Leave these cells empty"
+
+
 def _classes(
     name: str, column: "Series", is_numeric: bool, source: str
 ) -> tuple[tuple[str, ...], np.ndarray]:
@@ -173,7 +185,7 @@ def _classes(
     if len(classes) > MOST_CLASSES or len(classes) > len(y) / 2:
         raise TableError(
             f"the target {name!r} has {len(classes):,} different values in {len(y):,} rows, too "
-            "many for classes" + ("; ask for regression" if is_numeric else "")
+            f"many for classes{_instead(column, is_numeric)}"
         )
     rare = [
         text for text, count in zip(classes, counts, strict=True) if count < LEAST_ROWS_OF_A_CLASS
