@@ -12,7 +12,7 @@ from fastnn.tables.errors import TableError, listed, no_column
 from fastnn.tables.outcome import ColumnFact
 from fastnn.tables.read import Table
 from fastnn.tables.settings import Settings
-from fastnn.tables.target import Target, read_target
+from fastnn.tables.target import MOST_CLASSES, Target, read_target
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -135,6 +135,8 @@ def _told(
 
 
 def _names_alike(column: "Series", labels: np.ndarray) -> bool:
+    if column.nunique() > MOST_CLASSES:
+        return False  # which is cheap to say of a column of numbers
     codes, _ = texts(column)
     there = codes >= 0
     pairs = np.unique(np.stack([codes[there], labels[there]]), axis=1)
