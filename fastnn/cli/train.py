@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
     from fastnn.tables import Settings, TrainedTable
-    from fastnn.tables.read import Table
+    from fastnn.tables.table import Table
 
 TRIALS = 30
 

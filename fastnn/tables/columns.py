@@ -15,7 +15,8 @@ import numpy as np
 
 from fastnn.tables.errors import TableError, listed, no_column
 from fastnn.tables.outcome import ColumnFact
-from fastnn.tables.read import mostly_numbers, require_pandas
+from fastnn.tables.spelled_numbers import mostly_numbers
+from fastnn.tables.table import require_pandas
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series

@@ -11,8 +11,9 @@ from fastnn.lab.bar import bar
 from fastnn.tables.judge import judge_classes, judge_constant, judge_numbers, require_metrics
 from fastnn.tables.outcome import Outcome
 from fastnn.tables.prepare import PARTS, Prepared, prepare
-from fastnn.tables.read import Table, read_table
+from fastnn.tables.read import read_table
 from fastnn.tables.settings import Settings
+from fastnn.tables.table import Table
 from fastnn.tables.table_model import TableModel
 from fastnn.tables.words import sentence, warnings
 

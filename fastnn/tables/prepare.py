@@ -10,8 +10,8 @@ from fastnn.data import split_indices
 from fastnn.tables.columns import Columns, learn_columns, numbers, texts
 from fastnn.tables.errors import TableError, listed, no_column
 from fastnn.tables.outcome import ColumnFact
-from fastnn.tables.read import Table
 from fastnn.tables.settings import Settings
+from fastnn.tables.table import Table
 from fastnn.tables.target import MOST_CLASSES, Target, read_target
 
 if TYPE_CHECKING:

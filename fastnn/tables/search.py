@@ -9,8 +9,9 @@ from fastnn.files import FilePath
 from fastnn.tables.fit import TrainedTable, early_stopping, fit, make_trainer
 from fastnn.tables.judge import require_metrics
 from fastnn.tables.prepare import Prepared, prepare
-from fastnn.tables.read import Table, read_table
+from fastnn.tables.read import read_table
 from fastnn.tables.settings import Settings
+from fastnn.tables.table import Table
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -12,7 +12,8 @@ from fastnn.files import FilePath
 from fastnn.model import Sequential
 from fastnn.tables.columns import Columns
 from fastnn.tables.errors import TableError
-from fastnn.tables.read import Table, read_table
+from fastnn.tables.read import read_table
+from fastnn.tables.table import Table
 from fastnn.tables.target import Target
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import numpy as np
 from fastnn.tables.columns import is_yes_and_no, numbers, texts
 from fastnn.tables.errors import TableError, listed
 from fastnn.tables.outcome import Task
-from fastnn.tables.read import mostly_numbers
+from fastnn.tables.spelled_numbers import mostly_numbers
 
 if TYPE_CHECKING:
     from pandas import Series
