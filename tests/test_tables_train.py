@@ -352,6 +352,7 @@ def test_networks_and_models_of_tables_are_told_apart(trained, tmp_path):
     "forge",
     [
         lambda arrays, text: text.pop("columns"),
+        lambda arrays, text: text.update(decimal_commas="yes"),
         lambda arrays, text: text.pop("network"),
         lambda arrays, text: text.update(network=3),
         lambda arrays, text: text["network"].update(input_shape=[2**40]),
@@ -418,3 +419,18 @@ def test_search_refuses_what_it_searches_for(data):
 def test_an_outcome_cannot_be_changed(trained):
     with pytest.raises(dataclasses.FrozenInstanceError):
         trained.outcome.target = "other"
+
+
+def test_a_model_remembers_decimal_commas(tmp_path):
+    """A file to predict from need not show which sign is which."""
+    rng = np.random.default_rng(0)
+    prices = [f"{n // 1000}.{n % 1000:03},{n % 10}0" for n in rng.integers(1000, 9999, 60)]
+    rows = "".join(f"{p};{'dear' if p > '5' else 'cheap'}\n" for p in prices)
+    (tmp_path / "train.csv").write_text(f"price;kind\n{rows}")
+    trained = fnn.tables.train(tmp_path / "train.csv", "kind", epochs=2)
+    trained.model.save(tmp_path / "model.fnn")
+    (tmp_path / "new.csv").write_text("price\n1.234\n")
+    for model in (trained.model, fnn.tables.load(tmp_path / "model.fnn")):
+        assert model.read(tmp_path / "new.csv").frame["price"].tolist() == [1234]
+    plain = fnn.tables.read(tmp_path / "new.csv")
+    assert plain["price"].tolist() == [1.234]

@@ -28,6 +28,7 @@ def read_csv(
     encoding: str | None,
     text_columns: Collection[str],
     number_columns: Collection[str],
+    decimal_commas: bool,
 ) -> Table:
     """The table that bytes hold; the other parameters are those of `read_table`."""
     text = _decoded(content, name, encoding)
@@ -47,12 +48,18 @@ def read_csv(
             stripped = frame[column].str.strip()
             frame[column] = stripped.mask(stripped.isin(["", *MISSING]))
             if column not in text_columns:
-                numbers = spelled_numbers(frame[column], separator, column in number_columns)
+                numbers = spelled_numbers(
+                    frame[column],
+                    known=column in number_columns,
+                    # Between commas one of a number is more likely between thousands.
+                    commas_first=decimal_commas or separator != ",",
+                )
                 if numbers is not None:
                     frame[column], how = numbers
                     for word in how:
                         spelled[word].append(column)
-    if spelled["decimal commas"]:
+    decimal_commas = decimal_commas or bool(spelled["decimal commas"])
+    if decimal_commas:
         floats = [column for column in header if frame[column].dtype.kind == "f"]
         written = _parsed(text, separator, header, str)
         thousands = {column: unpointed(written[column]) for column in floats}
@@ -63,7 +70,7 @@ def read_csv(
     notes += [
         f"these columns have {how}: {listed(names)}" for how, names in spelled.items() if names
     ]
-    return Table(frame, name, tuple(notes))
+    return Table(frame, name, tuple(notes), decimal_commas)
 
 
 def _parsed(text: str, separator: str, header: list[str], dtype: Any) -> "DataFrame":

@@ -149,7 +149,7 @@ def fit(prepared: Prepared, settings: Settings, progress: bool = False) -> Train
             epochs=epochs,
             validation_data=(prepared.x["validation"], prepared.scaled("validation")),
         )
-    model = TableModel(trainer.model, prepared.columns, prepared.target)
+    model = TableModel(trainer.model, prepared.columns, prepared.target, prepared.decimal_commas)
     outputs = {part: model.outputs_of(prepared.x[part]) for part in PARTS}
     classes = prepared.target.classes
     judge = judge_classes if classes else judge_numbers

@@ -43,6 +43,8 @@ class Prepared:
         Rows left out, since their target was missing.
     odd : list of str
         What to doubt, in sentences.
+    decimal_commas : bool
+        As in `Table`.
     """
 
     source: str
@@ -54,6 +56,7 @@ class Prepared:
     y: dict[str, np.ndarray]
     dropped: int
     odd: list[str] = field(default_factory=list)
+    decimal_commas: bool = False
 
     def scaled(self, part: str) -> np.ndarray:
         """What the loss takes: numbers of classes, or scaled numbers (rows, 1)."""
@@ -114,6 +117,7 @@ def prepare(table: Table, target: str, settings: Settings) -> Prepared:
         {part: y[rows[part]] for part in PARTS},
         int(np.count_nonzero(~given)),
         [*table.notes, *_told(frame, columns, y, classes)],
+        table.decimal_commas,
     )
 
 

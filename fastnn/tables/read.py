@@ -62,6 +62,7 @@ def read_table(
     encoding: str | None = None,
     text_columns: Collection[str] = (),
     number_columns: Collection[str] = (),
+    decimal_commas: bool = False,
 ) -> Table:
     """A table out of a file, or a pandas.DataFrame as it is.
 
@@ -75,6 +76,8 @@ def read_table(
         Columns of a CSV file whose values are text, even where they look like numbers.
     number_columns : collection of str
         Those whose values are numbers, even where most of them are words.
+    decimal_commas : bool
+        Whether "1.234" is known to be a thousand, even where no other number says so.
 
     Raises as `read`.
     """
@@ -84,7 +87,7 @@ def read_table(
         check_names([*frame.columns], "the table")
         table = Table(frame, "the table")
     elif isinstance(data, str | os.PathLike):
-        table = _read_file(Path(data), encoding, text_columns, number_columns)
+        table = _read_file(Path(data), encoding, text_columns, number_columns, decimal_commas)
     else:
         raise TypeError(
             f"data must be the path of a file or a pandas.DataFrame; got {type(data).__name__}"
@@ -99,6 +102,7 @@ def _read_file(
     encoding: str | None,
     text_columns: Collection[str],
     number_columns: Collection[str],
+    decimal_commas: bool,
 ) -> Table:
     suffix = path.suffix.lower()
     if suffix == ".gz":
@@ -109,7 +113,7 @@ def _read_file(
     if suffix in CSV_SUFFIXES:
         if path.suffix.lower() == ".gz":
             content = _unpacked(content, path.name)
-        return read_csv(content, path.name, encoding, text_columns, number_columns)
+        return read_csv(content, path.name, encoding, text_columns, number_columns, decimal_commas)
     if suffix in PARQUET_SUFFIXES:
         return _read_parquet(content, path.name)
     if suffix == ".npz":

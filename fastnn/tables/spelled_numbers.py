@@ -45,17 +45,17 @@ def mostly_numbers(numbers: int, present: int, different: int, words: int) -> bo
 
 
 def spelled_numbers(
-    column: "Series", separator: str, known: bool
+    column: "Series", known: bool, commas_first: bool
 ) -> tuple["Series", list[str]] | None:
     """Numbers out of text such as "1.234,5", "1,234.5", "12 %" or "€ 5", and words on how.
 
     None for other text, and for numbers that need no more than pandas. `known`: that the column is
     one of numbers is known already; then any number of words may be among them, which are gaps.
+    `commas_first`: where a comma or point might be either, the comma is the decimal one.
     """
     pd = require_pandas()
     counts = column.value_counts()
-    # Between commas one of a number is more likely between thousands.
-    decimals = ".," if separator == "," else ",."
+    decimals = ",." if commas_first else ".,"
     found = [_plain_numbers(counts.index, decimal, known) for decimal in decimals]
     plain = max(found, key=len)  # the first of two alike
     if not plain or all(text == number for text, number in plain.items()):

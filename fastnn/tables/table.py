@@ -23,11 +23,14 @@ class Table:
         The file's name without its folder.
     notes : tuple of str
         What was found out while reading, in sentences.
+    decimal_commas : bool
+        Whether its numbers are written so, "1.234,5" with points between thousands.
     """
 
     frame: "DataFrame"
     source: str
     notes: tuple[str, ...] = ()
+    decimal_commas: bool = False
 
 
 def require_pandas() -> Any:

@@ -34,10 +34,12 @@ class TableModel:
         Takes what `columns` makes of the table.
     columns : Columns
     target : Target
+    decimal_commas : bool
+        Whether numbers were written so in the CSV file that it was trained on.
 
     Attributes
     ----------
-    network, columns, target
+    network, columns, target, decimal_commas
         As above.
 
     Raises
@@ -46,7 +48,13 @@ class TableModel:
         The parts do not fit each other.
     """
 
-    def __init__(self, network: Sequential, columns: Columns, target: Target) -> None:
+    def __init__(
+        self,
+        network: Sequential,
+        columns: Columns,
+        target: Target,
+        decimal_commas: bool = False,
+    ) -> None:
         if network.layers[0].n_in != len(columns.features):
             raise ValueError(
                 f"the network takes {network.layers[0].n_in} features, its columns give "
@@ -57,6 +65,7 @@ class TableModel:
                 f"the network gives {network.output_size} numbers, its target has {target.outputs}"
             )
         self.network, self.columns, self.target = network, columns, target
+        self.decimal_commas = decimal_commas
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -107,6 +116,7 @@ class TableModel:
             encoding=encoding,
             text_columns=self.columns.text_columns,
             number_columns=self.columns.number_columns,
+            decimal_commas=self.decimal_commas,
         )
 
     def outputs(self, table: Table) -> tuple[np.ndarray, list[str]]:
@@ -147,6 +157,7 @@ class TableModel:
             "network": network,
             "columns": self.columns.config(),
             "target": self.target.config(),
+            "decimal_commas": self.decimal_commas,
         }
         storage.write_file(path, {f"{NETWORK}{n}": a for n, a in arrays.items()}, description)
 
@@ -180,13 +191,14 @@ class TableModel:
             raise ValueError(f"unknown model {description['model']!r}")
         columns = Columns.from_config(description["columns"])
         target = Target.from_config(description["target"])
+        if type(description["decimal_commas"]) is not bool:
+            raise ValueError(f"decimal_commas is {description['decimal_commas']!r}")
         odd = [name for name in arrays if not name.startswith(NETWORK)]
         if odd:
             raise ValueError(f"it has an array {odd[0]!r} that belongs nowhere")
         own = {name.removeprefix(NETWORK): array for name, array in arrays.items()}
-        return cls(
-            model_files.rebuild(Sequential, own, description["network"], backend), columns, target
-        )
+        network = model_files.rebuild(Sequential, own, description["network"], backend)
+        return cls(network, columns, target, description["decimal_commas"])
 
     def __repr__(self) -> str:
         what = f"{len(self.classes)} classes" if self.classes else "a number"
