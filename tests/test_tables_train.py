@@ -401,6 +401,7 @@ def test_search_trains_with_the_best_of_its_trials(data):
     pytest.importorskip("joblib", reason="trials run through joblib: extra table")
     found = fnn.tables.search(data, "answer", 6, epochs=8)
     assert len(found.search.trials) == 6
+    assert found.outcome.settings["search"].startswith("the best of 6 trials")
     best = min(found.search.trials, key=lambda trial: trial.score).params
     settings = found.outcome.settings
     assert settings["learning rate"] == f"{best['lr']:.3g}"

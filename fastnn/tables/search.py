@@ -100,7 +100,9 @@ def search_table(
     finished = [trial for trial in found.trials if trial.status == "done"] or [found.best]
     best = min(finished, key=lambda trial: trial.score)
     trained = fit(prepared, replace(settings, **_chosen(best.params)), progress)
-    return replace(trained, search=found)
+    told = f"the best of {len(found.trials)} trials by the loss on the validation rows"
+    outcome = replace(trained.outcome, settings=trained.outcome.settings | {"search": told})
+    return replace(trained, outcome=outcome, search=found)
 
 
 def _searched(
