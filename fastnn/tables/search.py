@@ -101,7 +101,7 @@ def search_table(
     best = min(finished, key=lambda trial: trial.score)
     trained = fit(prepared, replace(settings, **_chosen(best.params)), progress)
     told = f"the best of {len(found.trials)} trials by the loss on the validation rows"
-    outcome = replace(trained.outcome, settings=trained.outcome.settings | {"search": told})
+    outcome = replace(trained.outcome, settings={**trained.outcome.settings, "search": told})
     return replace(trained, outcome=outcome, search=found)
 
 
