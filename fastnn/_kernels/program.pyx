@@ -43,6 +43,7 @@ cnp.import_array()
 
 include "plan.pxi"
 include "inference.pxi"
+include "updates.pxi"
 include "training.pxi"
 
 
