@@ -20,11 +20,16 @@ RUN = [
 ]
 
 
+# Keras's own: it makes arrays of PyTorch's tensors in the way of NumPy 1.
+OF_KERAS = "ignore:__array__ implementation:DeprecationWarning"
+
+
 def run_page(page, folder):
     """The process that ran a page's code, with every warning an error."""
+    strict = [sys.executable, "-W", "error", "-W", OF_KERAS]
     return subprocess.run(
-        [sys.executable, "-W", "error", str(ROOT / "tests" / "pages.py"), str(page)],
-        env=environment(PYTHONSAFEPATH="1", MPLBACKEND="agg"),
+        [*strict, str(ROOT / "tests" / "pages.py"), str(page)],
+        env=environment(KERAS_BACKEND="torch", PYTHONSAFEPATH="1", MPLBACKEND="agg"),
         cwd=folder,
         stdin=subprocess.DEVNULL,
         capture_output=True,
