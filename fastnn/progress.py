@@ -288,7 +288,7 @@ class _TextDisplay(Display):
             self._line(text)
 
     def _line(self, text: str) -> None:
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: every display has its own
 
 
 class _Lines(_TextDisplay):
