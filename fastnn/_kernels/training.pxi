@@ -669,14 +669,11 @@ cdef void review_weights(Plan* plan, int rank, real zero) noexcept nogil:
 
 
 cdef void settle_review(Plan* plan, Py_ssize_t batch, Py_ssize_t n) noexcept nogil:
-    cdef double loss = 0, penalty = 0
-    cdef int number, piece
+    cdef double loss = 0
+    cdef int piece
     for piece in range(plan.row_pieces):
         loss += plan.review_losses[piece]
-    for number in range(1, plan.stages):
-        for piece in range(plan.stage[number].slices):
-            penalty += plan.review_penalties[number * MAX_PIECES + piece]
-    plan.reviewed[batch] = loss / n + penalty
+    plan.reviewed[batch] = loss / n + sum_penalties(plan, plan.review_penalties)
 
 
 # --------------------------------------------------------------------------------------------------
@@ -685,11 +682,7 @@ cdef void settle_review(Plan* plan, Py_ssize_t batch, Py_ssize_t n) noexcept nog
 
 
 cdef void settle_penalty(Plan* plan, Py_ssize_t batch) noexcept nogil:
-    cdef double penalty = 0
-    cdef int number, piece
-    for number in range(1, plan.stages):
-        for piece in range(plan.stage[number].slices):
-            penalty += plan.penalties[number * MAX_PIECES + piece]
+    cdef double penalty = sum_penalties(plan, plan.penalties)
     plan.losses[batch] += penalty
     if not isfinite(penalty):
         plan.diverged = True

@@ -87,6 +87,16 @@ cdef void penalize(
         l2_gradient_span(w, <real>stage.l2, dw, n)
 
 
+cdef double sum_penalties(Plan* plan, const double* penalties) noexcept nogil:
+    """Of all slices' penalties, in their order."""
+    cdef double total = 0
+    cdef int number, piece
+    for number in range(1, plan.stages):
+        for piece in range(plan.stage[number].slices):
+            total += penalties[number * MAX_PIECES + piece]
+    return total
+
+
 cdef inline double* squares_of(Plan* plan, int number, bint columns, int piece) noexcept nogil:
     return plan.squares + (2 * number + columns) * MAX_PIECES + piece
 
