@@ -62,6 +62,11 @@ class Parameters:
         """All gradients, laid out as `flat_params`."""
         return self._grads.flat
 
+    @property
+    def weight_count(self) -> int:
+        """Numbers in matrices: the multiply-adds of a row on its way forward."""
+        return sum(view.size for view in self.params.values() if view.ndim == 2)
+
     def offset(self, name: str) -> int:
         """Where a parameter begins in `flat_params`, or a state in `flat_state`."""
         spans = self._params.spans if name in self._params.spans else self._state.spans

@@ -209,8 +209,7 @@ class Trainer:
 
     def _flops(self) -> float:
         """Floating-point operations of a step: six for each weight and row."""
-        weights = sum(view.size for view in self.model.params.values() if view.ndim == 2)
-        return 6.0 * self.batch_size * weights
+        return 6.0 * self.batch_size * self.model.weight_count
 
     # -- fitting -----------------------------------------------------------------------------------
 

@@ -95,9 +95,8 @@ class NativeSteps:
             review=GUARD,
         )
         self.program = training_program(model, self._flat_averages(), description)
-        weights = sum(view.size for view in model.params.values() if view.ndim == 2)
         # Forward and backward are six for each weight and row; forward again, two more.
-        threads = thread_count(None, 8.0 * batch_size * weights, SMALL_NATIVE_STEP)
+        threads = thread_count(None, 8.0 * batch_size * model.weight_count, SMALL_NATIVE_STEP)
         self.team = Team(threads, adapt=not threads_are_fixed(None))
 
     def run(self, rows: np.ndarray) -> list[float]:
