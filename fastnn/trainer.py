@@ -2,6 +2,7 @@
 
 import copy
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -259,6 +260,12 @@ class Trainer:
             back at the end of the last good epoch.
         KeyboardInterrupt
             Ctrl-C; the model is at a completed step.
+
+        Warns
+        -----
+        UserWarning
+            Nothing is there to train: every layer with parameters is frozen, or has an ``lr_scale``
+            of 0.
         """
         epochs = positive_int("epochs", epochs)
         examples = self._examples(x, y, sample_weight, class_weight)
@@ -274,6 +281,7 @@ class Trainer:
         with self._running() as interrupted:
             try:
                 self._notify("on_train_begin")
+                self._warn_of_nothing_to_train()
                 while self.epoch < self.epochs and not self.stop_training:
                     order = rows[epoch_order(len(rows), self.rng, shuffle)]
                     self._run_epoch(examples, order, batches, validation, interrupted)
@@ -541,6 +549,19 @@ class Trainer:
                 "BatchNorm cannot train on a batch of one sample: give at least two rows, and a "
                 f"batch_size of at least 2; batch_size is {self.batch_size}"
             )
+
+    def _warn_of_nothing_to_train(self) -> None:
+        """Say so if no epoch can change the model; a callback may yet unfreeze it, so go on."""
+        learns = any(scale > 0 for _, scale in self.model.rated_spans())
+        if learns or self._has_batchnorm():  # BatchNorm's running averages move at any rate
+            return
+        reason = (
+            "every layer is frozen, or has an lr_scale of 0; "
+            "model.unfreeze(lr_scale=1) lets all of them train"
+        )
+        if not self.model.params:
+            reason = "the model has no parameters"
+        warnings.warn(f"fit has nothing to train: {reason}", UserWarning, stacklevel=3)
 
     def _name_outputs(self) -> None:
         """Let the model know what makes probabilities of its outputs."""

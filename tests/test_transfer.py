@@ -127,6 +127,57 @@ def test_a_frozen_body_does_not_move(executor):
     np.testing.assert_array_equal(model.activations(x, until=-2), features)
 
 
+def nothing_moves(model, executor):
+    """Fit a model that cannot learn; return what it is warned of."""
+    before = model.snapshot()
+    with pytest.warns(UserWarning, match="^fit has nothing to train: ") as caught:
+        trainer_of(model, executor).fit(*blobs(60), epochs=2)
+    assert all(np.array_equal(before[n], array) for n, array in model.snapshot().items())
+    (warning,) = caught  # once for a fit, and where fit was called
+    assert warning.filename == __file__
+    return str(warning.message)
+
+
+@pytest.mark.parametrize("freeze", [True, False])
+def test_a_fit_that_trains_nothing_warns(executor, freeze):
+    """Every layer frozen, or some of them and no rate for the others."""
+    model = fnn.mlp(8, [6], 3, rng=0, dtype="float64", backend=executor.backend)
+    model.freeze(until=None if freeze else 0)
+    if not freeze:
+        model.unfreeze(since=1, lr_scale=0)
+    said = nothing_moves(model, executor)
+    assert "frozen, or has an lr_scale of 0; model.unfreeze(lr_scale=1)" in said
+    model.unfreeze(lr_scale=1)  # as it said; a warning would be an error here
+    before = model.snapshot()
+    trainer_of(model, executor).fit(*blobs(60), epochs=1)
+    assert not np.array_equal(before["affine1.w"], model.params["affine1.w"])
+
+
+def test_a_fit_without_parameters_warns():
+    model = fnn.Sequential([fnn.ReLU()], 8, rng=0)
+    with pytest.warns(UserWarning, match="the model has no parameters"):
+        fnn.Trainer(model, verbose=False).fit(*blobs(60), epochs=1)
+
+
+def test_moving_averages_are_something_to_train():
+    model = network(rng=0)
+    model.unfreeze(lr_scale=0)
+    before = model.snapshot()
+    trainer_of(model).fit(*blobs(60, seed=3), epochs=1)
+    for name, array in model.snapshot().items():
+        assert np.array_equal(array, before[name]) == ("running" not in name), name
+
+
+def test_what_a_callback_unfreezes_first_is_not_warned_of():
+    class Thaw(fnn.Callback):
+        def on_train_begin(self, trainer):
+            trainer.model.unfreeze()
+
+    model = network()
+    model.freeze()
+    fnn.Trainer(model, callbacks=[Thaw()], verbose=False, engine="eager").fit(*blobs(60), epochs=1)
+
+
 # -- learning rates of their own -------------------------------------------------------------------
 
 
