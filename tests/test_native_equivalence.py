@@ -34,10 +34,14 @@ from fastnn.losses import LOSSES as ALL_LOSSES
 from fastnn.optimizers import OPTIMIZERS
 from fastnn.regularizers import REGULARIZERS
 
-pytestmark = pytest.mark.skipif(
-    "cython" not in fnn.available_backends() or get_backend("cython").program is None,
-    reason="the native program was not built",
-)
+pytestmark = [
+    pytest.mark.skipif(
+        "cython" not in fnn.available_backends() or get_backend("cython").program is None,
+        reason="the native program was not built",
+    ),
+    # Some cases are drawn with every layer frozen.
+    pytest.mark.filterwarnings("ignore:fit has nothing to train"),
+]
 
 CASES = 240
 STEPS = 20
