@@ -43,6 +43,8 @@ GOOD = {
     "short": lambda s: fit(fnn.Adam(3e-3), epochs=8, seed=s),
     "deep": lambda s: fit(fnn.Adam(1e-3), hidden=[100] * 6, seed=s),
     "linear": lambda s: fit(fnn.Adam(1e-2), hidden=[], seed=s),
+    # Outputs near zero: a loss of 1.8 where 80 % are right, unsure rather than mistaken.
+    "small weights": lambda s: fit(fnn.Adam(1e-3), [100] * 5, batch_norm=True, init=0.01, seed=s),
 }
 
 BAD = {
@@ -51,17 +53,22 @@ BAD = {
         "loses what it knew": lambda s: fit(fnn.SGD(1.2), seed=s),
         "kills the units": lambda s: fit(fnn.Adam(0.5), seed=s),
         "deep": lambda s: fit(fnn.Adam(0.1), hidden=[100] * 6, seed=s),
+        "first steps": lambda s: fit(fnn.Adam(0.3), seed=s),
+        "first steps, gelu": lambda s: fit(fnn.Adam(0.3), activation="gelu", seed=s),
+        "first steps, hopeless": lambda s: fit(fnn.Adam(3.0), seed=s),
     },
     "learning rate too low": {
         "adam": lambda s: fit(fnn.Adam(1e-6), seed=s),
         "sgd": lambda s: fit(fnn.SGD(1e-3), seed=s),
         "by 10": lambda s: fit(fnn.Adam(1e-4), epochs=10, seed=s),
+        "batchnorm": lambda s: fit(fnn.Adam(1e-6), [100] * 5, batch_norm=True, seed=s),
     },
     "bad initialization": {
         "sigmoid": lambda s: fit(fnn.Adam(1e-3), **SIGMOID, seed=s),
         "relu": lambda s: fit(fnn.SGD(0.1), hidden=[100] * 6, init=0.01, seed=s),
         "zeros": lambda s: fit(fnn.Adam(1e-3), init="zeros", seed=s),
         "too large": lambda s: fit(fnn.Adam(1e-3), hidden=[100] * 4, init=1.0, seed=s),
+        "and a high rate": lambda s: fit(fnn.Adam(0.01), hidden=[100] * 4, init=1.0, seed=s),
     },
     "underfitting": {
         "tiny": lambda s: fit(fnn.Adam(1e-2), hidden=[2], epochs=60, seed=s),
@@ -109,6 +116,28 @@ def test_a_loss_that_jumped_before_it_stayed_was_no_bad_start(first):
     )
     assert report.wrong == ["learning rate too high"], report
     assert f"{'was once at 13' if first < 13 else 'began at 40'}: steps too long" in str(report)
+
+
+def test_long_first_steps_that_did_no_harm_are_a_note():
+    accuracy = [0.3, 0.9, 0.93] + [0.97] * 9
+    loss = [7.0, 0.6, 0.25] + [0.2 * 0.7**i for i in range(9)]
+    report = diagnose({"loss": loss, "accuracy": accuracy})
+    assert report.ok, report
+    assert report["learning rate too high"].verdict == "note"
+    assert "is 7, 6 times" in report["learning rate too high"].words
+    assert {"learning"} <= {finding.name for finding in report}
+    # The same loss, and still mistaken in the third epoch: then it was the weights.
+    loss[2] = 1.2
+    assert diagnose({"loss": loss, "accuracy": accuracy}).wrong == ["bad initialization"]
+
+
+@pytest.mark.parametrize(("rate", "said"), [(0.03, True), (1e-3, False)])
+def test_units_saturated_at_once_leave_the_curve_of_vanishing_gradients(rate, said):
+    """Adam(0.03) on a deep sigmoid network: what may be either names both."""
+    loss, lr = [2.61, 2.31] + [2.3, 2.31] * 9, [rate] * 20
+    report = diagnose({"loss": loss, "accuracy": [0.1] * 20, "lr": lr})
+    assert report.wrong == ["bad initialization"]
+    assert ("a rate of 0.03 may do it" in report["bad initialization"].advice) == said
 
 
 def test_divergence_by_its_error():
