@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from fastnn.synonyms import hint
+
 T = TypeVar("T")
 Rng = int | np.random.Generator | None
 
@@ -68,10 +70,12 @@ def one_of(name: str, value: Any, table: Mapping[str, T]) -> T:
     Raises
     ------
     ValueError
-        No such name; the message lists those there are.
+        No such name; the message lists those there are, and says which may have been meant.
     """
     if not isinstance(value, str) or value not in table:
-        raise ValueError(f"{name} must be one of {', '.join(table)}; got {value!r}")
+        raise ValueError(
+            f"{name} must be one of {', '.join(table)}; got {value!r}{hint(value, table)}"
+        )
     return table[value]
 
 

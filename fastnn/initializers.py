@@ -197,11 +197,11 @@ def as_initializer(init: "str | float | Initializer") -> Initializer:
 
     Raises
     ------
-    ValueError
-        An unknown name, or a negative number.
+    TypeError, ValueError
+        An unknown name; a negative number; something else, such as a class.
     """
     if isinstance(init, Initializer):
         return init
-    if isinstance(init, str):
+    if isinstance(init, (str, type)):
         return one_of("init", init, _SHORT)()
     return Normal(real_in("init", init, 0))

@@ -34,7 +34,7 @@ FLOORS = [
     ["threads", "backend"],
     ["components", "buffers", "interrupts", "numerical", "pictures"],
     ["checks"],
-    ["errors", "files", "markup", "version"],
+    ["errors", "files", "markup", "synonyms", "version"],
     ["_kernels"],
 ]
 FLOOR_OF = {name: number for number, floor in enumerate(FLOORS) for name in floor}
