@@ -40,7 +40,9 @@ def mlp(
     dropout : float
         Ratio dropped after each activation; 0 leaves the layer out.
     init : str, float or Initializer
-        As in `Affine`, for all layers; "auto" follows the activation, see `AutoInit`.
+        As in `Affine`, for all layers; "auto" follows the activation, see `AutoInit`. He's for
+        every activation unless asked otherwise: on the digits tanh and sigmoid learn with it as
+        fast as with Xavier's, or faster. Deep networks of maxout are better off with "auto".
     rng, dtype, backend
         As in `Sequential`.
 
