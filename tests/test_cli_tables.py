@@ -192,7 +192,7 @@ BAD = {
     "single": b"a,t\n" + b"1,x\n2,x\n" * 30,
     "constant": b"a,t\n" + b"1,2.5\n2,2.5\n" * 30,
     "missing": b"a,t\n" + b"1,\n2,\n" * 30,
-    "one": b"a,t\n" + b"1,x\n2,y\n" * 30 + b"3,z\n",
+    "one": b"a,t\n" + b"1,x\n2,x\n" * 30 + b"3,z\n",
     "infinite": b"a,t\n" + b"1,x\n2,y\n" * 30 + b"inf,x\n",
     "few": b"a,t\n" + b"1,x\n2,y\n" * 5,
     "quotes": b'a,t\n1,"x\n',

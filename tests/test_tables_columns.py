@@ -296,6 +296,15 @@ def test_classes_in_their_order():
     assert why == "Classification, as asked for."
 
 
+def test_rows_of_classes_too_rare_are_marked():
+    _, _, classes, y = read_target(
+        pd.Series([2, 3, 2, 11, 5, 5] + [5, 2, 11, 11] * 9, name="t"), "classification", "t"
+    )
+    assert classes == ("2", "5", "11")
+    assert y[:7].tolist() == [0, -1, 0, 2, 1, 1, 1]
+    assert (y[7:] >= 0).all()
+
+
 @pytest.mark.parametrize(
     ("values", "task", "message"),
     [
@@ -304,7 +313,9 @@ def test_classes_in_their_order():
         ([*map(chr, range(65, 91))], None, "26 different values in 26 rows, too many for classes$"),
         ([2.5] * 30, None, "'2.5' in every row"),
         ([2.5] * 30, "regression", "'t' is 2.5 in every row: nothing to learn"),
+        # A single class would be left; and here a tenth of the rows would be lost, and more.
         (["a"] * 28 + ["b", "c"], None, "less than 3 rows .*: b, c, the smallest with 1"),
+        ([*"ab"] * 18 + [*"cdef"] + ["g"], None, "less than 3 rows .*: c, d, e, f, g, the smal"),
         ([f"n{n}" for n in range(30)], None, "30 different values in 30 rows, too many"),
         (["a", "b"] * 15, "regression", "text in the target 't', such as a, b"),
         ([np.inf, *range(29)], None, "infinite values in the target 't'"),

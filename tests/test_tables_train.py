@@ -10,6 +10,7 @@ import fastnn as fnn
 from fastnn import storage
 from fastnn.tables import ColumnFact, Settings, TableError
 from fastnn.tables.judge import judge_classes, judge_constant, judge_numbers
+from fastnn.tables.text import report
 
 pd = pytest.importorskip("pandas", reason="tables are pandas': extra table")
 datasets = pytest.importorskip("sklearn.datasets", reason="metrics are scikit-learn's")
@@ -136,6 +137,37 @@ def test_rows_without_a_target_are_left_out_and_counted():
     assert sum(outcome.rows.values()) == 60
     assert outcome.classes == ("a", "b", "c")
     assert "6 rows were left out: the target is missing." in outcome.warnings
+
+
+def test_rows_of_classes_too_rare_are_left_out_and_told():
+    """Of 60 rows 3 are typing errors, and 6 have no target."""
+    frame = pd.DataFrame({"a": np.arange(60) % 17, "t": ["a", "b", "c"] * 20})
+    frame.loc[:5, "t"] = None
+    frame.loc[6:7, "t"], frame.loc[8, "t"] = "A", "bb"
+    trained = fnn.tables.train(frame, "t", epochs=1)
+    outcome = trained.outcome
+    assert outcome.classes == trained.model.classes == ("a", "b", "c")
+    assert outcome.rows["dropped"] == 9
+    assert sum(outcome.rows.values()) == 60
+    assert (
+        "3 rows were left out: their classes (A, bb) have less than 3 rows, and the model will "
+        "never answer them." in outcome.warnings
+    )
+    assert "6 rows were left out: the target is missing." in outcome.warnings
+    assert "; 9 left out" in report(outcome)
+    assert sorted(np.bincount(outcome.y_true)) == [2, 3, 3]
+    # What was left out changes nothing else.
+    clean = fnn.tables.train(frame[9:], "t", epochs=1)
+    np.testing.assert_array_equal(
+        trained.model.network.flat_params, clean.model.network.flat_params
+    )
+
+
+def test_one_row_of_a_rare_class():
+    frame = pd.DataFrame({"a": np.arange(60) % 17, "t": ["a", "b"] * 30})
+    frame.loc[0, "t"] = "A"
+    warnings = fnn.tables.train(frame, "t", epochs=1).outcome.warnings
+    assert any(text.startswith("1 row was left out: its class (A) has less") for text in warnings)
 
 
 def test_the_settings_are_used():

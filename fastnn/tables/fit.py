@@ -161,7 +161,8 @@ def fit(prepared: Prepared, settings: Settings, progress: bool = False) -> Train
         task=prepared.target.task,
         why=prepared.why,
         classes=classes or None,
-        rows={part: len(prepared.y[part]) for part in PARTS} | {"dropped": prepared.dropped},
+        rows={part: len(prepared.y[part]) for part in PARTS}
+        | {"dropped": prepared.dropped + prepared.rare},
         columns=tuple(prepared.facts),
         settings=_described(prepared, settings, trainer, stopper),
         history=history,

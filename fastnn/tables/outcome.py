@@ -47,7 +47,8 @@ class Outcome:
     classes : tuple of str or None
         The classes as they are written, in the order of the model's outputs; None in regression.
     rows : mapping of str to int
-        How many: "train", "validation", "test", and "dropped", whose target was missing.
+        How many: "train", "validation", "test", and "dropped", whose target was missing or a
+        class too rare to be learned.
     columns : sequence of ColumnFact
         All columns but the target, in the order of the table.
     settings : mapping of str to str

@@ -12,7 +12,7 @@ from fastnn.tables.errors import TableError, listed, no_column
 from fastnn.tables.outcome import ColumnFact
 from fastnn.tables.settings import Settings
 from fastnn.tables.table import Table
-from fastnn.tables.target import MOST_CLASSES, Target, read_target
+from fastnn.tables.target import LEAST_ROWS_OF_A_CLASS, MOST_CLASSES, Target, read_target
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -41,6 +41,8 @@ class Prepared:
         Numbers of classes; in regression numbers as they stand in the table.
     dropped : int
         Rows left out, since their target was missing.
+    rare : int
+        Rows left out, since their class is too rare to be learned.
     odd : list of str
         What to doubt, in sentences.
     decimal_commas : bool
@@ -55,6 +57,7 @@ class Prepared:
     x: dict[str, np.ndarray]
     y: dict[str, np.ndarray]
     dropped: int
+    rare: int = 0
     odd: list[str] = field(default_factory=list)
     decimal_commas: bool = False
 
@@ -91,6 +94,11 @@ def prepare(table: Table, target: str, settings: Settings) -> Prepared:
             "needed to train, to validate and to test"
         )
     task, why, classes, y = read_target(frame[target], settings.task, source)
+    told = []
+    learnable = y >= 0 if classes else np.full(len(y), True)
+    if not learnable.all():
+        told.append(_left_out(frame[target][~learnable]))
+        frame, y = frame[learnable], y[learnable]
     rows = _split(y, classes, settings)
     columns, facts = learn_columns(
         frame.drop(columns=target), np.sort(rows["train"]), settings.drop, source
@@ -116,8 +124,21 @@ def prepare(table: Table, target: str, settings: Settings) -> Prepared:
         {part: x[rows[part]] for part in PARTS},
         {part: y[rows[part]] for part in PARTS},
         int(np.count_nonzero(~given)),
-        [*table.notes, *_told(frame, columns, y, classes)],
+        int(np.count_nonzero(~learnable)),
+        [*table.notes, *told, *_told(frame, columns, y, classes)],
         table.decimal_commas,
+    )
+
+
+def _left_out(rare: "Series") -> str:
+    """Of the rows of rare classes: that the model never answers these."""
+    _, names = texts(rare)
+    rows = "1 row was" if len(rare) == 1 else f"{len(rare)} rows were"
+    classes, have, them = ("class", "has", "it") if len(names) == 1 else ("classes", "have", "them")
+    whose = "its" if len(rare) == 1 else "their"
+    return (
+        f"{rows} left out: {whose} {classes} ({listed(sorted(names), 5)}) {have} less than "
+        f"{LEAST_ROWS_OF_A_CLASS} rows, and the model will never answer {them}"
     )
 
 

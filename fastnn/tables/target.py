@@ -20,6 +20,9 @@ TASKS: dict[str, Task] = {"classification": "classification", "regression": "reg
 MOST_NUMBERED_CLASSES, ROWS_OF_A_CLASS = 20, 10
 # One for each part: to train, to validate, to test.
 LEAST_ROWS_OF_A_CLASS = 3
+# Classes with fewer are left out, if that leaves at least two and all but so many of the rows: as
+# typing errors are, and what is too seldom to be learned; but not what the table is about.
+MOST_RARE = 0.1
 MOST_CLASSES = 1000
 
 
@@ -105,7 +108,8 @@ def read_target(
     classes : tuple of str
         Empty in regression.
     y : ndarray, (N,)
-        Numbers of the classes, int64; or numbers, float64.
+        Numbers of the classes, int64, -1 for rows of classes that are too rare; or numbers,
+        float64.
 
     Raises
     ------
@@ -187,14 +191,13 @@ def _classes(
             f"the target {name!r} has {len(classes):,} different values in {len(y):,} rows, too "
             f"many for classes{_instead(column, is_numeric)}"
         )
-    rare = [
-        text for text, count in zip(classes, counts, strict=True) if count < LEAST_ROWS_OF_A_CLASS
-    ]
-    if rare:
-        least = int(counts.min())
+    common = counts >= LEAST_ROWS_OF_A_CLASS
+    rare = [text for text, enough in zip(classes, common, strict=True) if not enough]
+    if np.count_nonzero(common) < 2 or counts[~common].sum() > MOST_RARE * len(y):
         raise TableError(
             f"the target {name!r} has classes with less than {LEAST_ROWS_OF_A_CLASS} rows (one to "
-            f"train, one to validate, one to test): {listed(rare, 5)}, the smallest with {least}. "
-            "Remove these rows, or join classes"
+            f"train, one to validate, one to test): {listed(rare, 5)}, the smallest with "
+            f"{counts.min()}. Remove these rows, or join classes"
         )
-    return tuple(classes), y
+    renumbered = np.where(common, np.cumsum(common) - 1, -1)
+    return tuple(text for text in classes if text not in rare), renumbered[y]

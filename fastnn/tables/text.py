@@ -21,7 +21,7 @@ def report(outcome: Outcome) -> str:
         *_entry(
             "rows",
             f"{rows['train']:,} train, {rows['validation']:,} validation, {rows['test']:,} test"
-            + (f"; {rows['dropped']:,} without a target" if rows["dropped"] else ""),
+            + (f"; {rows['dropped']:,} left out" if rows["dropped"] else ""),
         ),
         *_entry("target", f"{outcome.target}. {outcome.why}"),
     ]
