@@ -10,7 +10,12 @@ from fastnn.backend import available_backends, built_instruction_sets, get_backe
 from fastnn.threads import available_threads
 from fastnn.version import __version__
 
-OPTIONAL = ("numba", "matplotlib", "scikit-learn", "pooch", "torch")
+NEEDED = ("numpy", "scipy", "threadpoolctl", "safetensors", "rich")
+# Those of the extras that add to what fastnn does, and what weights are exchanged with.
+OPTIONAL = (
+    *("numba", "matplotlib", "scikit-learn", "pooch", "joblib", "pandas", "pyarrow", "onnx"),
+    *("torch", "keras"),
+)
 ENVIRONMENT = (
     "FASTNN_BACKEND",
     "FASTNN_THREADS",
@@ -43,9 +48,7 @@ def info() -> dict[str, Any]:
         "instruction_sets": built_instruction_sets(),
         "instruction_set": backend.instruction_set,
         "blas": _blas(),
-        "versions": {
-            name: _version(name) for name in ("numpy", "scipy", "threadpoolctl", *OPTIONAL)
-        },
+        "versions": {name: _version(name) for name in (*NEEDED, *OPTIONAL)},
         "environment": {name: os.environ[name] for name in ENVIRONMENT if os.environ.get(name)},
     }
 

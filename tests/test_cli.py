@@ -1,7 +1,11 @@
 import os
 import re
 import sys
+import tomllib
+from importlib import metadata
+from pathlib import Path
 
+import numpy as np
 import pytest
 from command import assert_refused, environment, fastnn
 
@@ -54,6 +58,22 @@ def test_info_says_what_fastnn_info_returns(tmp_path):
     assert values["numpy"] == info["versions"]["numpy"]
     assert [text for name, text in rows if name == "blas"]
     assert {"python", "platform", "processor", "default backend", "instruction set"} <= set(values)
+
+
+def test_info_lists_every_package_that_fastnn_can_use():
+    """With their versions, or that they are not there: what a report of a fault needs."""
+    settings = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    extras = settings["optional-dependencies"]
+    everything = re.fullmatch(r"fastnn\[(.*)\]", *extras["all"])[1].split(",")
+    named = [*settings["dependencies"], *(line for extra in everything for line in extras[extra])]
+    packages = {re.match(r"[\w-]+", line)[0] for line in named}
+    versions = fnn.info()["versions"]
+    assert packages | {"torch", "keras"} == set(versions)
+    assert versions["numpy"] == np.__version__
+    for name, version in versions.items():
+        if version is None:
+            with pytest.raises(metadata.PackageNotFoundError):
+                metadata.version(name)
 
 
 def test_info_says_what_is_missing_and_which_variables_are_set(monkeypatch, capsys):
