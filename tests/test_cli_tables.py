@@ -339,6 +339,33 @@ def test_predictions_go_to_standard_output(run, model):
     assert "note: columns that the model does not read: day, flat, id, note" in err
 
 
+def test_rows_that_are_piped_in(model, folder):
+    text = Path("data.csv").read_text(encoding="utf-8-sig").replace(",", ";")
+    process = fastnn("predict", "model.fnn", "-", "--proba", cwd=folder, input=text)
+    assert process.returncode == 0, process.stderr
+    Path("semicolons.csv").write_text(text)
+    found = [row["predicted answer"] for row in table_of(process.stdout)]
+    assert found == [*model.predict("semicolons.csv")]
+    assert "note: its columns are separated by semicolons" in process.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "standard input is empty"),
+        ("age\n1\n", "standard input lacks columns .*: income, city"),
+    ],
+)
+def test_what_cannot_be_piped_in(model, folder, text, message):
+    process = fastnn("predict", "model.fnn", "-", cwd=folder, input=text)
+    assert re.fullmatch(message, assert_refused(process))
+
+
+def test_no_standard_input(refused, model, monkeypatch):
+    monkeypatch.setattr("sys.stdin", None)
+    assert refused("predict", "model.fnn", "-") == "- is standard input, and there is none"
+
+
 def test_probabilities_and_columns_to_keep(run, model):
     out, _ = run(
         "predict", "model.fnn", "data.csv", "--out", "p.csv", "--proba", "--keep", "id", "city"

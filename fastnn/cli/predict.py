@@ -4,7 +4,7 @@ import csv
 import io
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from fastnn.cli.errors import UserError, choices_of_the_user
 from fastnn.cli.table_options import MODEL_SUFFIX, add_encoding, check_output, model_file
@@ -29,7 +29,11 @@ def add(commands: Any) -> None:
         allow_abbrev=False,
     )
     predict.add_argument("model", metavar="MODEL", help="a model's file, or its folder")
-    predict.add_argument("data", metavar="DATA", help="a CSV file (or Parquet, or NPZ)")
+    predict.add_argument(
+        "data",
+        metavar="DATA",
+        help="a CSV file (or Parquet, or NPZ); - for CSV from standard input",
+    )
     predict.add_argument("--out", metavar="FILE", help="default: standard output")
     predict.add_argument("--proba", action="store_true", help="add the probability of each class")
     predict.add_argument(
@@ -44,6 +48,15 @@ def add(commands: Any) -> None:
     predict.set_defaults(run=_run)
 
 
+def _source(data: str) -> "str | BinaryIO":
+    """What to read: the file, or for "-" what is piped in."""
+    if data != "-":
+        return data
+    if sys.stdin is None:
+        raise UserError("- is standard input, and there is none")
+    return sys.stdin.buffer
+
+
 def _run(arguments: "Namespace") -> None:
     from fastnn.tables import load
     from fastnn.tables.errors import listed, no_column
@@ -56,7 +69,7 @@ def _run(arguments: "Namespace") -> None:
     if arguments.proba and not model.classes:
         raise UserError(f"--proba needs a model of classes; {model.target.name!r} is a number")
     with choices_of_the_user():
-        table = model.read(arguments.data, arguments.encoding)
+        table = model.read(_source(arguments.data), arguments.encoding)
     for name in arguments.keep:
         if name not in table.frame.columns:
             raise no_column(name, table.frame.columns, table.source)

@@ -64,12 +64,12 @@ def read_table(
     number_columns: Collection[str] = (),
     decimal_commas: bool = False,
 ) -> Table:
-    """A table out of a file, or a pandas.DataFrame as it is.
+    """A table out of a file or a stream, or a pandas.DataFrame as it is.
 
     Parameters
     ----------
-    data : path-like or pandas.DataFrame
-        As in `read`.
+    data : path-like, pandas.DataFrame or io.BufferedReader
+        As in `read`; the bytes of a stream, such as ``sys.stdin.buffer``, are CSV.
     encoding : str, optional
         As in `read`.
     text_columns : collection of str
@@ -88,6 +88,9 @@ def read_table(
         table = Table(frame, "the table")
     elif isinstance(data, str | os.PathLike):
         table = _read_file(Path(data), encoding, text_columns, number_columns, decimal_commas)
+    elif isinstance(data, io.BufferedIOBase):
+        name = "standard input"
+        table = read_csv(data.read(), name, encoding, text_columns, number_columns, decimal_commas)
     else:
         raise TypeError(
             f"data must be the path of a file or a pandas.DataFrame; got {type(data).__name__}"
