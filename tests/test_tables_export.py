@@ -114,6 +114,35 @@ def test_columns_named_as_the_outputs_are(tmp_path):
     assert found["predicted label"].tolist() == [*model.predict(frame)]
 
 
+@pytest.mark.parametrize("gaps", [False, True])
+def test_yes_and_no_however_they_are_written(tmp_path, gaps):
+    """A CSV file may spell them so, or all in small letters, or in capitals."""
+    flag = [True, False, None] * 20 if gaps else [True, False] * 30
+    kind = [{True: "a", False: "b", None: "c"}[value] for value in flag]
+    frame = pd.DataFrame({"flag": flag, "t": kind})
+    model = fnn.tables.train(frame, "t", epochs=40).model
+    assert model.columns.columns[0].categories == ("False", "True")
+    given = pd.DataFrame({"flag": ["True", "true", "TRUE", "False", "false", "FALSE", "Truely"]})
+    expected = [*"aaabbb", *model.predict(given[6:])]
+    assert [*model.predict(given)] == expected
+    export_numpy(model, tmp_path / "a.py")
+    written = runpy.run_path(tmp_path / "a.py")
+    assert written["predict"]({"flag": given["flag"].tolist()}) == expected
+    assert written["predict"]({"flag": [True, False, np.True_]}) == ["a", "b", "a"]
+    found = onnx_outputs(model, given, tmp_path / "a.onnx")
+    assert found["label"].tolist() == expected
+
+
+def test_other_names_in_capitals_are_other_names(tmp_path):
+    frame = pd.DataFrame({"flag": ["yes", "no", "true"] * 20, "t": ["a", "b", "c"] * 20})
+    model = fnn.tables.train(frame, "t", epochs=2).model
+    given = {"flag": ["true", "TRUE", "yes", "Yes"]}
+    export_numpy(model, tmp_path / "a.py")
+    encoded = runpy.run_path(tmp_path / "a.py")["encode"](given)
+    assert encoded.sum(axis=1).tolist() == [1, 0, 1, 0]
+    np.testing.assert_array_equal(encoded, model.columns.encode(pd.DataFrame(given))[0])
+
+
 def test_names_that_are_code_stay_names(tmp_path):
     name = '"""\'{x}\\n # %s'
     frame = pd.DataFrame({name: [f"{{}}{k % 3}'" for k in range(60)], "t": ["'", '"', "\\"] * 20})

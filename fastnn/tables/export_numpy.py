@@ -63,6 +63,11 @@ def encode(columns):
             features.append((filled - column["mean"]) / column["scale"])
         else:
             names = [text(value) for value in values]
+            if set(column["categories"]) <= {{"True", "False"}}:
+                # As tables were read in training: true and FALSE are the same.
+                names = [
+                    name.title() if name.title() in ("True", "False") else name for name in names
+                ]
             missing = np.array([name == "" for name in names])
             for category in column["categories"]:
                 features.append(np.array([name == category for name in names]))

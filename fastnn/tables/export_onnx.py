@@ -7,7 +7,7 @@ import numpy as np
 from fastnn.files import FilePath
 from fastnn.io.exportable import sequential
 from fastnn.io.onnx_file import Graph, add_layers, onnx_type, require_onnx, write_graph
-from fastnn.tables.columns import Column, Numeric
+from fastnn.tables.columns import YES_AND_NO, Column, Numeric
 
 if TYPE_CHECKING:
     from fastnn.tables.table_model import TableModel
@@ -88,5 +88,13 @@ def _features(graph: Graph, column: Column) -> list[str]:
         scaled = graph.node("Div", centered, graph.constant("scale", column.scale, np.float64))
         return [real(scaled)] + ([real(missing)] if column.marks_missing else [])
     names = [*column.categories] + ([""] if column.marks_missing else [])
-    table = graph.constant("categories", [names], object)
-    return [real(graph.node("Equal", column.name, table))]
+
+    def equal(which: str, spelled: list[str]) -> str:
+        return graph.node("Equal", column.name, graph.constant(which, [spelled], object))
+
+    found = equal("categories", names)
+    if {*column.categories} <= YES_AND_NO:  # true and TRUE are the same, as in training
+        for spell in (str.lower, str.upper):
+            spelled = [spell(name) for name in names]
+            found = graph.node("Or", found, equal(f"categories {spell.__name__}", spelled))
+    return [real(found)]
