@@ -20,13 +20,13 @@ UINT8_SCALE = 1 / 255
 READ_AS_IS = frozenset(np.dtype(name) for name in (*DTYPES, "uint8"))
 
 
-def positive_int(name: str, value: Any) -> int:
-    """The value as an int of at least 1.
+def positive_int(name: str, value: Any, least: int = 1) -> int:
+    """The value as an int of at least 1, or `least`.
 
     Raises
     ------
     TypeError, ValueError
-        It is not an integer; it is below 1.
+        It is not an integer; it is below that.
     """
     try:
         # True is an integer to Python, but never a meant count.
@@ -35,8 +35,8 @@ def positive_int(name: str, value: Any) -> int:
         number = None
     if number is None:
         raise TypeError(f"{name} must be an integer; got {value!r}")
-    if number < 1:
-        raise ValueError(f"{name} must be at least 1; got {number}")
+    if number < least:
+        raise ValueError(f"{name} must be at least {least}; got {number}")
     return number
 
 

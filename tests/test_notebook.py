@@ -260,7 +260,7 @@ def test_a_search_is_a_table_too(notebook, clock, monkeypatch):
         Trial(2, {"lr": 0.2}, 0, 5, "done", 0.9, seconds=1.0),
         Trial(3, {"lr": 0.3}, 0, 5, "done", 0.7, seconds=1.0),
     ]
-    with search_progress.search_progress(4, [5], 0.5, True) as shown:
+    with search_progress.search_progress([(4, 5)], True) as shown:
         for trial in trials:
             clock.now += 1
             shown.ended(trial, "val_accuracy")

@@ -323,6 +323,18 @@ def test_progress_without_a_terminal_is_a_line_for_each_trial(capsys):
     assert lines[-1].startswith("trial 5/5  3 epochs  lr=")
 
 
+def test_progress_counts_the_trials_of_all_stages(capsys):
+    """A count that begins anew with each stage says that all is done when half of it is."""
+    fnn.lab.coarse_to_fine(
+        build, SPACE, X, Y, trials=[4, 3, 3], epochs=[1, 2, 3], n_jobs=1, rng=0, verbose=True
+    )
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[0] for line in lines] == [f"trial {n:2}/10" for n in range(1, 11)]
+    assert [line.split("  ")[1] for line in lines] == ["1 epoch"] * 4 + ["2 epochs"] * 3 + [
+        "3 epochs"
+    ] * 3
+
+
 def test_progress_on_a_terminal_has_a_bar_below(monkeypatch, capsys):
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)

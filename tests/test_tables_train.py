@@ -445,6 +445,8 @@ def test_search_trains_with_the_best_of_its_trials(data):
 def test_search_refuses_what_it_searches_for(data):
     with pytest.raises(TypeError, match="lr is searched for"):
         fnn.tables.search(data, "answer", lr=0.1)
+    with pytest.raises(ValueError, match="trials must be at least 2; got 0"):
+        fnn.tables.search(data, "answer", trials=0)
     with pytest.raises(ValueError, match="trials must be at least 2; got 1"):
         fnn.tables.search(data, "answer", 1)
 

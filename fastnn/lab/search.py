@@ -14,6 +14,7 @@ import itertools
 import math
 import warnings
 from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 from uuid import uuid4
@@ -136,7 +137,8 @@ def random_search(
     search = _Search(build, epochs, rungs, keep, monitor, n_jobs, verbose)
     draws = generator(rng)
     search.take_data(x, y, validation_data, validation_share, folds, draws)
-    search.run(_drawn(dimensions, draws.spawn(trials)), search.epochs)
+    with search.progress((trials, search.epochs)) as progress:
+        search.run(_drawn(dimensions, draws.spawn(trials)), search.epochs, progress)
     return search.result(dimensions)
 
 
@@ -181,7 +183,8 @@ def grid_search(
         Trial(number, params, _seed(child))
         for number, (params, child) in enumerate(zip(combinations, children, strict=True))
     ]
-    search.run(candidates, search.epochs)
+    with search.progress((len(candidates), search.epochs)) as progress:
+        search.run(candidates, search.epochs, progress)
     return search.result(dimensions)
 
 
@@ -226,14 +229,16 @@ def coarse_to_fine(
     search = _Search(build, lengths[-1], (), 0.5, monitor, n_jobs, verbose)
     draws = generator(rng)
     search.take_data(x, y, validation_data, validation_share, folds, draws)
-    for stage, (count, length) in enumerate(zip(counts, lengths, strict=True)):
-        if stage:
-            last = search.trials[-counts[stage - 1] :]
-            dimensions = _narrowed(dimensions, ranked(last, search.monitor or ""))
-        first = len(search.trials)
-        search.run(_drawn(dimensions, draws.spawn(count), first), length)
-        if search.interrupted:
-            break
+    stages = list(zip(counts, lengths, strict=True))
+    with search.progress(*stages) as progress:
+        for stage, (count, length) in enumerate(stages):
+            if stage:
+                last = search.trials[-counts[stage - 1] :]
+                dimensions = _narrowed(dimensions, ranked(last, search.monitor or ""))
+            first = len(search.trials)
+            search.run(_drawn(dimensions, draws.spawn(count), first), length, progress)
+            if search.interrupted:
+                break
     return search.result(dimensions)
 
 
@@ -354,22 +359,29 @@ class _Search:
             kept, held = split_indices(len(x), validation_share, draws, labels=labels)
             self.arrays = (x[kept], y[kept], x[held], y[held])
 
-    def run(self, candidates: list[Trial], epochs: int) -> None:
+    def progress(self, *stages: tuple[int, int]) -> AbstractContextManager[Progress]:
+        """What shows how far a search of some stages is, each of so many trials and epochs."""
+        plan = []
+        for trials, epochs in stages:
+            for rung in (*self.rungs, epochs):
+                plan.append((trials, rung))
+                trials = max(1, round(self.keep * trials))
+        return search_progress(plan, self.verbose)
+
+    def run(self, candidates: list[Trial], epochs: int, progress: Progress) -> None:
         """Train candidates for so long, by way of the rungs."""
         found: dict[int, Trial] = {}
-        rungs = [*self.rungs, epochs]
-        with search_progress(len(candidates), rungs, self.keep, self.verbose) as progress:
-            for rung in rungs:
-                trained = self._train(candidates, rung, progress)
-                found |= {trial.number: trial for trial in trained}
-                if self.interrupted or rung == epochs:
-                    break
-                good = [trial for trial in trained if trial.status != "failed"]
-                good = ranked(good, self.monitor or "")
-                going_on = max(1, round(self.keep * len(trained)))
-                candidates = sorted(good[:going_on], key=lambda trial: trial.number)
-                for trial in good[going_on:]:
-                    found[trial.number] = replace(trial, status="stopped")
+        for rung in (*self.rungs, epochs):
+            trained = self._train(candidates, rung, progress)
+            found |= {trial.number: trial for trial in trained}
+            if self.interrupted or rung == epochs:
+                break
+            good = [trial for trial in trained if trial.status != "failed"]
+            good = ranked(good, self.monitor or "")
+            going_on = max(1, round(self.keep * len(trained)))
+            candidates = sorted(good[:going_on], key=lambda trial: trial.number)
+            for trial in good[going_on:]:
+                found[trial.number] = replace(trial, status="stopped")
         self.trials += found.values()
 
     def _train(self, candidates: Sequence[Trial], epochs: int, progress: Progress) -> list[Trial]:

@@ -36,7 +36,7 @@ class Progress:
     ----------
     display : Display
     runs : int
-        Trials to train, counted anew on each rung.
+        Trials to train, counted anew on each rung and stage.
     epochs : int
         Those of all runs.
     """
@@ -86,26 +86,23 @@ class Progress:
 
 
 @contextmanager
-def search_progress(
-    trials: int, rungs: Sequence[int], keep: float, verbose: bool
-) -> Iterator[Progress]:
-    """Progress over a number of trials, a share of which goes on beyond each rung but the last.
+def search_progress(plan: Sequence[tuple[int, int]], verbose: bool) -> Iterator[Progress]:
+    """Progress over a whole search: one count, and one bar, from its first trial to its last.
 
     Parameters
     ----------
-    trials : int
-    rungs : sequence of int
-        Epochs after which each ends.
-    keep : float
+    plan : sequence of (int, int)
+        How many trials are to be trained, and for how many epochs: for each stage of the search,
+        and each of its rungs.
     verbose : bool
         False shows nothing.
     """
-    runs, total = 0, 0
-    for rung in rungs:
-        runs, total = runs + trials, total + trials * rung
-        trials = max(1, round(keep * trials))
     display = default_display() if verbose else Display()
     try:
-        yield Progress(display, runs, total)
+        yield Progress(
+            display,
+            sum(trials for trials, _ in plan),
+            sum(trials * epochs for trials, epochs in plan),
+        )
     finally:
         display.close()

@@ -84,9 +84,7 @@ def checked_trials(trials: int) -> int:
     TypeError, ValueError
         It is no integer, or too few for two stages.
     """
-    if positive_int("trials", trials) < LEAST_TRIALS:
-        raise ValueError(f"trials must be at least {LEAST_TRIALS}; got {trials}")
-    return trials
+    return positive_int("trials", trials, least=LEAST_TRIALS)
 
 
 def search_table(
