@@ -218,6 +218,49 @@ def test_a_rising_validation_loss_is_overfitting_and_a_level_one_is_not():
         assert diagnose({"loss": loss, "val_loss": val_loss}).wrong == wrong
 
 
+def test_overfitting_is_judged_at_the_epoch_that_was_kept():
+    """By epoch 11 of 30 the gap is 3 points, at the end 15."""
+    epoch = np.arange(30)
+    accuracy = np.minimum(0.5 + 0.05 * epoch, 1)
+    history = {
+        "loss": 2.0 * 0.8**epoch,
+        "val_loss": 2.0 * 0.8 ** np.minimum(epoch, 10) * 1.08 ** np.maximum(epoch - 10, 0),
+        "accuracy": accuracy,
+        "val_accuracy": accuracy - np.where(epoch < 15, 0.03, 0.15),
+    }
+    report = diagnose(history)
+    assert report.wrong == ["overfitting"]
+    assert "fnn.EarlyStopping" in report["overfitting"].advice
+    report = diagnose(history, kept=10)
+    assert report.ok
+    words = report["overfitting"].words
+    assert report["overfitting"].verdict == "note"
+    assert "3.0 points above that on validation rows at epoch 11, which was kept" in words
+    assert "lowest at epoch 11" in words
+    assert words.endswith("the model is that of epoch 11, which knows nothing of it")
+    report = diagnose(history, kept=20)
+    assert report.wrong == ["overfitting"]
+    assert "EarlyStopping" not in report["overfitting"].advice
+    assert diagnose(history, kept=29).wrong == ["overfitting"]
+
+
+def test_the_kept_epoch_of_a_fit():
+    stopper = fnn.EarlyStopping(patience=20)
+    x, y = (part[:100] for part in TRAIN)
+    trainer = fnn.Trainer(
+        fnn.mlp(64, [100, 100], 10, rng=0), batch_size=20, callbacks=[stopper], verbose=False, rng=0
+    )
+    history = trainer.fit(x, y, epochs=60, validation_data=TEST)
+    report = diagnose(history, kept=stopper.best_epoch)
+    assert f"at epoch {stopper.best_epoch + 1}, which was kept" in report["overfitting"].words
+
+
+@pytest.mark.parametrize(("kept", "error"), [(30, ValueError), (-1, ValueError), (2.5, TypeError)])
+def test_an_epoch_that_cannot_have_been_kept(kept, error):
+    with pytest.raises(error):
+        diagnose({"loss": np.ones(30)}, kept=kept)
+
+
 def test_bad_arguments_are_named():
     with pytest.raises(TypeError, match="history must be a History"):
         diagnose([1.0, 2.0])

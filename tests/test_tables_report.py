@@ -326,14 +326,38 @@ def test_the_kept_epoch_is_marked_and_told():
     assert "The model is that of" not in html_report(classifier(history=history_of(8, best=7)))
 
 
-def test_what_the_curves_show_stands_in_words():
+def rising(gap):
+    """Thirty epochs; the validation loss rises from the fourth on, when the fit is `gap` ahead."""
     history = History()
     for epoch in range(30):
-        history.append({"loss": 1 / (epoch + 1), "val_loss": 0.5 + 0.05 * epoch, "lr": 0.1})
-    text = html_report(classifier(history=history))
+        accuracy = min(0.5 + 0.1 * epoch, 0.95)
+        history.append(
+            {
+                "loss": 1 / (epoch + 1),
+                "accuracy": accuracy,
+                "val_loss": 0.5 + 0.05 * abs(epoch - 4),
+                "val_accuracy": accuracy - gap,
+                "lr": 0.1,
+            }
+        )
+    return history
+
+
+def test_what_the_curves_show_stands_in_words():
+    text = html_report(classifier(history=rising(0.2)))
     assert "The curves show: overfitting." in text
     assert '<li class="wrong"><strong>Overfitting</strong>' in text
+    assert "20.0 points above that on validation rows at epoch 5, which was kept" in text
     assert "weight decay (fnn.L2)" in text
+    assert "EarlyStopping" not in text
+
+
+def test_a_model_of_the_best_epoch_is_not_called_overfitted():
+    """What came after that epoch is told, and that the model is spared it."""
+    text = html_report(classifier(history=rising(0.01)))
+    assert "The curves show nothing wrong." in text
+    assert '<li class="note"><strong>Overfitting</strong>' in text
+    assert "the model is that of epoch 5, which knows nothing of it" in text
 
 
 @pytest.mark.parametrize("losses", [[], [1.0], [math.nan], [2.0, math.inf, math.nan]])

@@ -1,6 +1,7 @@
 """What the curves of a fit say, in words."""
 
 import math
+import operator
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 
@@ -17,7 +18,9 @@ LONG_STEPS = 0.02
 
 
 def diagnose(
-    history: Mapping[str, Sequence[float]], error: "fnn.DivergenceError | None" = None
+    history: Mapping[str, Sequence[float]],
+    error: "fnn.DivergenceError | None" = None,
+    kept: int | None = None,
 ) -> Report:
     """Say in words what the curves of a fit show.
 
@@ -33,6 +36,9 @@ def diagnose(
         than 5 epochs show divergence only.
     error : DivergenceError, optional
         What the fit ended with; the history has nothing of the epoch in which it came.
+    kept : int, optional
+        The epoch, from 0, that the model was put back to: ``EarlyStopping.best_epoch``. Then
+        overfitting is judged there; what came after it is a note.
 
     Returns
     -------
@@ -42,7 +48,7 @@ def diagnose(
     Raises
     ------
     TypeError, ValueError
-        Not a mapping with a "loss"; no epoch, and no error.
+        Not a mapping with a "loss"; no epoch, and no error; ``kept`` is none of its epochs.
 
     Notes
     -----
@@ -69,7 +75,7 @@ def diagnose(
     - **plateau**: in the last third L changed by less than 2 %, and is above 0.1 times the first L.
       As a note: it did so for 5 epochs, and a sixth of all, and fell on then.
     - **overfitting**: accuracy on training rows is 5 points above that on validation rows, or the
-      validation loss ends 1.4 times above its lowest while L fell on.
+      validation loss ends 1.4 times above its lowest while L fell on, and that epoch was not kept.
 
     Examples
     --------
@@ -87,6 +93,8 @@ def diagnose(
         return _report([_diverged(error)])
     if losses.ndim != 1 or not len(losses):
         raise ValueError('history must hold at least one epoch under "loss"; got none')
+    if kept is not None and not 0 <= operator.index(kept) < len(losses):
+        raise ValueError(f"kept must be an epoch from 0 to {len(losses) - 1}; got {kept}")
     curves = _Curves(history)
     findings = _divergence(curves)
     if not findings and len(losses) < MIN_EPOCHS:
@@ -95,7 +103,7 @@ def diagnose(
     elif not findings and curves.knows_nothing:
         findings = [_stuck(curves)]
     elif not findings:
-        findings = _learning(curves) + _generalization(curves)
+        findings = _learning(curves) + _generalization(curves, kept)
     return _report(findings)
 
 
@@ -389,8 +397,8 @@ def _is_poor(curves: _Curves) -> bool:
     return bool(curves.accuracy[-1] < 0.8)
 
 
-def _generalization(curves: _Curves) -> list[Finding]:
-    """What validation rows say beside the training rows."""
+def _generalization(curves: _Curves, kept: int | None) -> list[Finding]:
+    """What validation rows say beside the training rows, at the end or at the epoch kept."""
     validation = curves.val_loss
     if validation is None:
         return [
@@ -407,11 +415,13 @@ def _generalization(curves: _Curves) -> list[Finding]:
     rises = rise > 1.4 and curves.loss[-1] < curves.loss[best] and curves.restless < RESTLESS
     gap, told = 0.0, []
     if curves.accuracy is not None and curves.val_accuracy is not None:
-        gap = float(np.median(curves.accuracy[-late:] - curves.val_accuracy[-late:]))
+        stop = len(validation) if kept is None else kept + 1
+        gaps = (curves.accuracy - curves.val_accuracy)[max(stop - late, 0) : stop]
+        gap = float(np.median(gaps))
         side = "above" if gap >= 0 else "below"
         told.append(
             f"accuracy on training rows is {100 * abs(gap):.1f} points {side} that on validation "
-            "rows"
+            "rows" + ("" if kept is None else f" at epoch {kept + 1}, which was kept")
         )
     numbers = {"rise": rise, "gap": gap}
     if rises:
@@ -419,16 +429,13 @@ def _generalization(curves: _Curves) -> list[Finding]:
             f"the validation loss was lowest at epoch {best + 1} ({validation[best]:.3g}) and has "
             f"come to {rise:.1f} times that since"
         )
-    if gap > 0.05 or rises:
-        return [
-            Finding(
-                "overfitting",
-                "wrong",
-                "; ".join(told),
-                "More data; weight decay (fnn.L2), dropout, input noise; a smaller network; stop "
-                "at the best epoch (fnn.EarlyStopping).",
-                numbers,
-            )
-        ]
+    if gap > 0.05 or (rises and kept is None):
+        advice = "More data; weight decay (fnn.L2), dropout, input noise; a smaller network"
+        if kept is None:
+            advice += "; stop at the best epoch (fnn.EarlyStopping)"
+        return [Finding("overfitting", "wrong", "; ".join(told), f"{advice}.", numbers)]
+    if rises and kept is not None:
+        told.append(f"the model is that of epoch {kept + 1}, which knows nothing of it")
+        return [Finding("overfitting", "note", "; ".join(told), numbers=numbers)]
     told = told or [f"the validation loss ends at {end:.3g}, {rise:.2f} times its lowest"]
     return [Finding("generalization", "right", "; ".join(told), numbers=numbers)]

@@ -236,7 +236,8 @@ def _advice(history: History) -> Markup:
     """What the curves say, in words, and what can be done."""
     if not history.epochs:
         return Markup("")
-    report = diagnose(history)
+    kept = kept_epoch(history)
+    report = diagnose(history, kept=kept)
     items = "".join(
         f'<li class="{finding.verdict}"><strong>{markup(_capital(finding.name))}</strong> '
         f"{markup(_capital(finding.words))}."
@@ -244,7 +245,6 @@ def _advice(history: History) -> Markup:
         + "</li>"
         for finding in report
     )
-    kept = kept_epoch(history)
     words = ""
     if kept is not None and kept + 1 < len(history.epochs):
         words = (
