@@ -164,3 +164,16 @@ def test_sheets_of_features_have_zero_in_the_middle():
     sheet = np.asarray(axes.images[0].get_array().filled(np.nan))
     assert sheet[:2, :2].tolist() == [[1.0, 0.25], [0.5, 0.75]]
     assert (sheet[:2, 3:] == 0.5).all(), "a unit without weights is grey all over"
+
+
+def test_the_numbers_over_the_bowls_are_explained():
+    """Each is what the function has come to, and the heading says so."""
+    module = experiments.experiment("optimizers")
+    figure = run("optimizers", epochs=1).figure
+    left, right = figure.subfigs
+    assert "x^2/20 + y^2" in left.get_suptitle()
+    assert "where $f$ ends" in left.get_suptitle()
+    assert "hidden layers" in right.get_suptitle()
+    for axes, (name, (_, optimizer)) in zip(left.axes, module.OPTIMIZERS.items(), strict=True):
+        end = module.bowl(*module.walk(optimizer)[-1])
+        assert axes.get_title() == f"{name}: $f$ = {end:.1g}"

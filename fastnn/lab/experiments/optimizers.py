@@ -125,12 +125,16 @@ def _sentence(fits: dict[str, fnn.History]) -> str:
 
 
 def _draw(paths: dict[str, np.ndarray], fits: dict[str, fnn.History], title: str) -> "Figure":
-    figure = new_figure(13, 6, title)
+    figure = new_figure(13, 6)
     halves: Any = figure.subfigures(1, 2, width_ratios=[1.25, 1])
     panels = halves[0].subplots(3, 3, sharex=True, sharey=True)
     for axes, (name, path) in zip(panels.flat, paths.items(), strict=True):
         _bowl(axes, name, path)
-    halves[0].supxlabel(f"{STEPS} steps on $x^2/20 + y^2$", fontsize="medium")
+    halves[0].suptitle(
+        f"{STEPS} steps down $f = x^2/20 + y^2$ (0 at the cross), and where $f$ ends",
+        fontsize="medium",
+    )
+    halves[1].suptitle(title, fontsize="medium")
     loss = halves[1].subplots()
     for name, history in fits.items():
         epochs = range(1, len(history["loss"]) + 1)
@@ -150,7 +154,7 @@ def _bowl(axes: "Axes", name: str, path: np.ndarray) -> None:
     axes.plot(*path.T, color=STYLES[name]["color"], lw=1.3, marker="o", ms=2.2)
     axes.plot(*START, marker="o", color="0.3", ms=5)
     axes.plot(0, 0, marker="+", color="0.2", ms=9)
-    axes.set_title(f"{name}: {bowl(*path[-1]):.1g}", fontsize="small")
+    axes.set_title(f"{name}: $f$ = {bowl(*path[-1]):.1g}", fontsize="small")
     axes.set_xticks([])
     axes.set_yticks([])
     axes.set_xlim(-8.5, 4.5)
