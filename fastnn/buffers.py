@@ -1,6 +1,7 @@
 """Memory that starts at a cache line: for parameters, and for what layers write in passing."""
 
 import math
+import threading
 from collections.abc import Iterable
 from typing import Any
 
@@ -56,19 +57,23 @@ class FlatArrays:
 
 
 class Workspace:
-    """Buffers that are written anew in every call, and grow to the largest batch seen."""
+    """Buffers that are written anew in every call, and grow to the largest batch seen.
+
+    Each thread has its own: several may predict with one model at the same time.
+    """
 
     def __init__(self) -> None:
-        self._held: dict[str, np.ndarray] = {}
+        self._of_thread = threading.local()
 
     def take(self, name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         """A buffer of this shape, with the contents left by its last use."""
-        held = self._held.get(name)
+        buffers: dict[str, np.ndarray] = self._of_thread.__dict__
+        held = buffers.get(name)
         if (
             held is None
             or held.dtype != dtype
             or held.shape[1:] != shape[1:]
             or len(held) < shape[0]
         ):
-            held = self._held[name] = aligned_zeros(shape, dtype)
+            held = buffers[name] = aligned_zeros(shape, dtype)
         return held[: shape[0]]

@@ -3,6 +3,7 @@
 import copy
 import pickle
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -442,6 +443,21 @@ def test_probabilities_are_the_softmax_of_the_scores(backend, dtype):
 def test_a_single_output_is_no_class():
     with pytest.raises(ValueError, match="sigmoid"):
         fnn.mlp(8, [4], 1, rng=0).predict_proba(blobs()[0])
+
+
+def test_layers_of_one_model_run_in_many_threads(backend):
+    """Each thread has buffers of its own; layers one by one, as where there is no program."""
+    rng = np.random.default_rng(0)
+    layers = [fnn.Affine(96), fnn.Maxout(2), fnn.Affine(20), fnn.Sigmoid(), fnn.TiedAffine()]
+    model = fnn.Sequential([*layers, fnn.Softmax()], 30, rng=0, backend=backend)
+    inputs = [rng.standard_normal((n, 30)) for n in (300, 500, 1500)]
+    expected = [model.activations(x).tobytes() for x in inputs]
+
+    def predict(place):
+        return model.activations(inputs[place % 3]).tobytes() == expected[place % 3]
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(predict, range(90)))
 
 
 @pytest.mark.parametrize("n_out", [1, 3])

@@ -159,8 +159,9 @@ class Layer(Component):
 
     def output_buffer(self, rows: int) -> np.ndarray:
         """Where this forward pass writes; remembered for the backward pass."""
-        self._out = self.workspace.take("out", (rows, self.n_out), self.dtype)
-        return self._out
+        # Not `self._out`: another thread's forward pass may put its own there meanwhile.
+        out = self._out = self.workspace.take("out", (rows, self.n_out), self.dtype)
+        return out
 
     def input_gradient_buffer(self, rows: int) -> np.ndarray:
         """Where this backward pass writes the gradient of the input."""

@@ -46,8 +46,8 @@ class Maxout(Activation):
         return int(self.pieces) * units
 
     def run_forward(self, x: np.ndarray, out: np.ndarray) -> None:
-        self._winners = self.workspace.take("winners", out.shape, np.uint8)
-        self.kernels.maxout_forward(self._by_pieces(x), self._winners, out)
+        winners = self._winners = self.workspace.take("winners", out.shape, np.uint8)
+        self.kernels.maxout_forward(self._by_pieces(x), winners, out)
 
     def run_backward(self, dout: np.ndarray, dx: np.ndarray) -> None:
         self.kernels.maxout_backward(dout, self._winners, self._by_pieces(dx))
