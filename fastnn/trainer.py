@@ -162,7 +162,7 @@ class Trainer:
         self.stop_training = False
         self.samples = 0
         self.epochs = 0
-        self._progress = 0.0
+        self._progress = 0.0  # epochs before the current step, which schedules are asked at
         self.engine, self.engine_reason = self._choose_engine(engine)
         native = self.engine == "native"
         self.threads = thread_count(
@@ -442,8 +442,8 @@ class Trainer:
     def state(self) -> dict[str, Any]:
         """Copies of all that training goes on from, except the model's own numbers.
 
-        That is the optimizer's running averages, the counters of steps and epochs, ``lr_factor``,
-        and the generator of the orders of rows. Together with ``model.snapshot()``, or the model in
+        That is the optimizer's running averages, the counters of steps and epochs, the place in the
+        schedule, ``lr_factor``, and the generator of the orders of rows. Together with ``model.snapshot()``, or the model in
         a file, a trainer of the same settings can go on from it; it can be pickled.
 
         Returns
@@ -469,6 +469,7 @@ class Trainer:
         return self._runner.state() | {
             "lr_factor": self.lr_factor,
             "epoch": self.epoch,
+            "progress": self._progress,
             "rng": copy.deepcopy(self.rng),
         }
 
@@ -489,6 +490,7 @@ class Trainer:
             )
         self._runner.resume(state)
         self.lr_factor, self.epoch = state["lr_factor"], state["epoch"]
+        self._progress = state["progress"]
         self.rng = copy.deepcopy(state["rng"])
 
     # -- parts -------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Single steps by hand, and trials that leave no trace."""
 
+import copy
 import pickle
 
 import numpy as np
@@ -108,6 +109,19 @@ def test_a_new_trainer_goes_on_from_the_state_of_another(executor, tmp_path):
         assert numbers(twin.model) == numbers(whole.model)
         assert history["lr"] == whole.history["lr"][2:]
         assert (twin.epoch, twin.step, twin.model.step) == (5, whole.step, whole.model.step)
+
+
+def test_steps_by_hand_go_on_at_the_rate_reached():
+    def make(model):
+        return trainer_of(model, optimizer=fnn.SGD(fnn.ExponentialDecay(0.1, rate=0.5)))
+
+    whole = make(None)
+    whole.fit(X, Y, epochs=3)
+    twin = make(copy.deepcopy(whole.model))
+    twin.resume(whole.state())
+    assert twin.learning_rate == whole.learning_rate < 0.1
+    assert twin.train_batch(X, Y) == whole.train_batch(X, Y)
+    assert numbers(twin.model) == numbers(whole.model)
 
 
 @pytest.mark.parametrize("other", [
