@@ -169,7 +169,7 @@ def source_rows(name: str, x: Any, shape: tuple[int, ...], dtype: np.dtype[Any])
         type(x) is np.ndarray
         and x.dtype in READ_AS_IS
         and x.flags.carray
-        and x.shape == (len(x), features)
+        and x.shape[1:] == (features,)
         and len(x)
     ):
         return x  # as it mostly is: a single sample is answered in microseconds

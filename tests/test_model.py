@@ -338,6 +338,7 @@ BAD_INPUT = {
     "an empty list": ([], ValueError, r"x must have shape \(N, 8\); got \(0,\)"),
     "one sample": (np.ones(8), ValueError, r"for a single sample pass x\[None\]"),
     "a scalar": (3.0, ValueError, r"x must have shape \(N, 8\); got \(\)"),
+    "an array without axes": (np.array(3.0), ValueError, r"x must have shape \(N, 8\); got \(\)"),
     "rows of different lengths": ([[1.0] * 8, [1.0] * 7], ValueError, "^x must"),
 }
 
@@ -695,5 +696,6 @@ def test_a_copy_in_another_type_is_the_same_network():
     assert [layer.trainable for layer in twin.layers] == [layer.trainable for layer in model.layers]
     twin.params["affine1.w"][:] = 0
     assert model.params["affine1.w"].any()
-    with pytest.raises(ValueError, match="dtype must be"):
-        model.astype("int32")
+    for other in ("int32", "flaot32", None):
+        with pytest.raises(ValueError, match="dtype must be one of float32, float64"):
+            model.astype(other)
