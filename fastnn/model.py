@@ -422,15 +422,20 @@ class Sequential(Parameters):
         """
         return model_files.read(cls, path, backend)
 
-    def astype(self, dtype: str) -> "Sequential":
+    def astype(self, dtype: Any) -> "Sequential":
         """A copy that computes in another type.
 
         Parameters
         ----------
         dtype : {"float32", "float64"}
+
+        Raises
+        ------
+        ValueError
+            Another type.
         """
         rebuild, (settings, config, *rest), state = self.__reduce__()
-        model = rebuild(settings, config | {"dtype": str(np.dtype(dtype))}, *rest)
+        model = rebuild(settings, config | {"dtype": real_dtype(dtype).name}, *rest)
         model.__setstate__(state)
         return model
 

@@ -334,6 +334,14 @@ def test_sample_weights_follow_their_rows_through_the_shuffle(executor):
         np.testing.assert_allclose(view, model.params[name], atol=1e-13)
 
 
+def test_weights_that_float32_cannot_hold_are_refused():
+    trainer = trainer_of(fnn.mlp(8, [6], 3, rng=0))
+    for weights in ({"sample_weight": np.full(60, 1e39)}, {"class_weight": {1: 1e39}}):
+        with pytest.raises(ValueError, match=r"at least 0, as float32; got 1e\+39"):
+            trainer.fit(*blobs(60), epochs=1, **weights)
+    assert trainer.step == 0
+
+
 def test_class_weights_are_sample_weights_by_class(executor):
     _, y = blobs(60)
     of_class = np.array([0.5, 1.0, 2.5])
