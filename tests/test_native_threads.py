@@ -16,6 +16,7 @@ from networks import blobs, numbers
 import fastnn as fnn
 from fastnn import lowering
 from fastnn.backend import get_backend
+from fastnn.threads import limited
 
 pytestmark = pytest.mark.skipif(
     "cython" not in fnn.available_backends() or get_backend("cython").program is None,
@@ -82,6 +83,25 @@ def test_what_ends_first_does_not_let_go_of_blas_for_another(run_python):
     before, held, after = json.loads(run_python(OVERLAPPING))
     assert held == [1] * len(before)
     assert after == before
+
+
+def test_fits_that_overlap_keep_the_kernels_to_their_own_number_of_threads():
+    kernels = get_backend("cython").kernels
+
+    def held():
+        number = kernels.set_threads(1)
+        kernels.set_threads(number)
+        return number
+
+    before = held()
+    with ThreadPoolExecutor(1) as other:
+        first, second = limited(1, kernels, 3), limited(1, kernels, 2)
+        other.submit(first.__enter__).result()
+        with second:
+            assert (other.submit(held).result(), held()) == (3, 2)
+            other.submit(first.__exit__, None, None, None).result()
+            assert held() == 2
+    assert held() == before
 
 
 def test_one_model_predicts_in_many_threads():

@@ -32,17 +32,23 @@ cdef enum:
     PIECE = 1 << 15
     LEAST_SHARE = 1 << 17
 
-cdef int thread_limit = 1
+cdef extern from *:
+    """
+    /* Each thread of Python has its own: fits in several of them overlap in any order. */
+    static _Thread_local int fastnn_thread_limit = 1;
+    """
+    int fastnn_thread_limit
+
 cdef bint forked = False
 
 
 def set_threads(int count):
-    """Let large kernels use up to ``count`` threads; returns the limit that held before."""
-    global thread_limit
+    """Let large kernels, called in this thread, use up to ``count`` threads; returns what held."""
+    global fastnn_thread_limit
     if count < 1:
         raise ValueError(f"threads must be at least 1; got {count}")
-    before = thread_limit
-    thread_limit = count
+    before = fastnn_thread_limit
+    fastnn_thread_limit = count
     return before
 
 
@@ -59,7 +65,7 @@ if hasattr(os, "register_at_fork"):
 
 cdef inline int team(Py_ssize_t work) noexcept nogil:
     cdef Py_ssize_t useful = 1 if forked else work // LEAST_SHARE
-    return <int>max(<Py_ssize_t>1, min(<Py_ssize_t>thread_limit, useful))
+    return <int>max(<Py_ssize_t>1, min(<Py_ssize_t>fastnn_thread_limit, useful))
 
 
 cdef inline Py_ssize_t pieces(Py_ssize_t n) noexcept nogil:
