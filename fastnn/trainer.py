@@ -443,8 +443,9 @@ class Trainer:
         """Copies of all that training goes on from, except the model's own numbers.
 
         That is the optimizer's running averages, the counters of steps and epochs, the place in the
-        schedule, ``lr_factor``, and the generator of the orders of rows. Together with ``model.snapshot()``, or the model in
-        a file, a trainer of the same settings can go on from it; it can be pickled.
+        schedule, ``lr_factor``, and the generator of the orders of rows. Together with
+        ``model.snapshot()``, or the model in a file, a trainer of the same settings can go on from
+        it; it can be pickled.
 
         Returns
         -------
