@@ -230,9 +230,7 @@ class ReduceLROnPlateau(_Monitor):
         mode: str = "auto",
     ) -> None:
         super().__init__(monitor, min_delta, mode)
-        self.factor = real_in("factor", factor)
-        if not 0 < self.factor < 1:
-            raise ValueError(f"factor must lie strictly between 0 and 1; got {factor!r}")
+        self.factor = real_in("factor", factor, 0, 1, open_low=True, open_high=True)
         self.patience = positive_int("patience", patience)
         self.min_lr = real_in("min_lr", min_lr, 0)
 

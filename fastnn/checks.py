@@ -46,9 +46,10 @@ def real_in(
     low: float = -math.inf,
     high: float = math.inf,
     *,
+    open_low: bool = False,
     open_high: bool = False,
 ) -> float:
-    """The value as a finite float in [low, high], or [low, high) with ``open_high``.
+    """The value as a finite float in [low, high], without the ends that are open.
 
     Raises
     ------
@@ -58,8 +59,12 @@ def real_in(
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise TypeError(f"{name} must be a number; got {value!r}")
     number = float(value)
-    if not math.isfinite(number) or number < low or number > high or (open_high and number == high):
-        bounds = f"[{low:g}, {high:g}{')' if open_high or math.isinf(high) else ']'}"
+    above = low < number if open_low else low <= number
+    below = number < high if open_high else number <= high
+    if not (math.isfinite(number) and above and below):
+        left = "(" if open_low or math.isinf(low) else "["
+        right = ")" if open_high or math.isinf(high) else "]"
+        bounds = f"{left}{low:g}, {high:g}{right}"
         raise ValueError(f"{name} must be a finite number in {bounds}; got {value!r}")
     return number
 

@@ -36,8 +36,7 @@ class MaxNorm(Constraint):
 
     def __init__(self, limit: float = 3.0) -> None:
         self.limit = limit
-        if real_in("limit", limit, 0) == 0:
-            raise ValueError("limit must be greater than 0; got 0")
+        real_in("limit", limit, 0, open_low=True)
 
     def apply(self, kernels: ModuleType, w: np.ndarray) -> None:
         kernels.max_norm(w.reshape(-1, w.shape[-1]), self.limit)

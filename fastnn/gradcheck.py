@@ -11,7 +11,7 @@ from fastnn.engine import EagerEngine
 from fastnn.examples import Examples
 from fastnn.losses import LOSSES, Loss
 from fastnn.model import Sequential
-from fastnn.numerical import SMALLEST, both_sides
+from fastnn.numerical import both_sides
 from fastnn.optimizers import SGD
 from fastnn.regularizers import Regularizer
 from fastnn.summary import Summary
@@ -191,8 +191,8 @@ def gradient_check(
     if regularizer is not None and not isinstance(regularizer, Regularizer):
         raise TypeError(f"regularizer must be a Regularizer, such as L2(1e-4); got {regularizer!r}")
     loss = loss if isinstance(loss, Loss) else one_of("loss", loss, LOSSES)()
-    h = real_in("h", h, SMALLEST)
-    tolerance = real_in("tolerance", tolerance, SMALLEST)
+    h = real_in("h", h, 0, open_low=True)
+    tolerance = real_in("tolerance", tolerance, 0, open_low=True)
     count = None if entries is None else positive_int("entries", entries)
     draws = generator(rng)
     if model.dtype != np.float64:

@@ -268,8 +268,7 @@ class Huber(_Regression):
 
     def __init__(self, delta: float = 1.0) -> None:
         self.delta = delta
-        if real_in("delta", delta, 0) == 0:
-            raise ValueError("delta must be greater than 0; got 0")
+        real_in("delta", delta, 0, open_low=True)
 
     def numbers(self) -> tuple[float, ...]:
         return (float(self.delta),)

@@ -11,8 +11,6 @@ import numpy as np
 
 from fastnn.checks import as_array, positive_int, real_in
 
-SMALLEST = np.finfo(np.float64).tiny
-
 
 def numerical_diff(f: Callable[[Any], Any], x: Any, h: float = 1e-4) -> Any:
     """The derivative of a function of one variable, by the central difference.
@@ -44,7 +42,7 @@ def numerical_diff(f: Callable[[Any], Any], x: Any, h: float = 1e-4) -> Any:
     >>> round(float(numerical_diff(lambda x: x**2, 3)), 6)
     6.0
     """
-    h = real_in("h", h, SMALLEST)
+    h = real_in("h", h, 0, open_low=True)
     at = as_array("x", x)
     if at.dtype.kind not in "fiu":
         raise TypeError(f"x must hold real numbers; got dtype {at.dtype}")
@@ -88,7 +86,7 @@ def numerical_gradient(
     >>> numerical_gradient(lambda x: (x**2).sum(), np.array([3.0, 4.0])).round(6).tolist()
     [6.0, 8.0]
     """
-    h = real_in("h", h, SMALLEST)
+    h = real_in("h", h, 0, open_low=True)
     if not isinstance(x, np.ndarray) or x.dtype.kind != "f":
         got = f"dtype {x.dtype}" if isinstance(x, np.ndarray) else type(x).__name__
         raise TypeError(f"x must be a floating-point array; got {got}")

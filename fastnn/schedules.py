@@ -13,20 +13,6 @@ from fastnn.checks import real_in
 from fastnn.components import Component, from_config
 
 
-def _positive(name: str, value: Any) -> float:
-    number = real_in(name, value)
-    if number <= 0:
-        raise ValueError(f"{name} must be positive; got {value!r}")
-    return number
-
-
-def _shrinking(name: str, value: Any) -> float:
-    number = real_in(name, value)
-    if not 0 < number <= 1:
-        raise ValueError(f"{name} must be above 0 and at most 1; got {value!r}")
-    return number
-
-
 class Schedule(Component):
     """Base of the schedules.
 
@@ -61,7 +47,7 @@ class Constant(Schedule):
     kind = "constant"
 
     def __init__(self, lr: float) -> None:
-        self.lr = _positive("lr", lr)
+        self.lr = real_in("lr", lr, 0, open_low=True)
 
     def __call__(self, epoch: float) -> float:
         return self.lr
@@ -88,9 +74,9 @@ class StepDecay(Schedule):
     kind = "step_decay"
 
     def __init__(self, lr: float, every: float = 10, factor: float = 0.1) -> None:
-        self.lr = _positive("lr", lr)
-        self.every = _positive("every", every)
-        self.factor = _shrinking("factor", factor)
+        self.lr = real_in("lr", lr, 0, open_low=True)
+        self.every = real_in("every", every, 0, open_low=True)
+        self.factor = real_in("factor", factor, 0, 1, open_low=True)
 
     def __call__(self, epoch: float) -> float:
         return self.lr * self.factor ** math.floor(epoch / self.every)
@@ -115,8 +101,8 @@ class ExponentialDecay(Schedule):
     kind = "exponential_decay"
 
     def __init__(self, lr: float, rate: float = 0.95) -> None:
-        self.lr = _positive("lr", lr)
-        self.rate = _shrinking("rate", rate)
+        self.lr = real_in("lr", lr, 0, open_low=True)
+        self.rate = real_in("rate", rate, 0, 1, open_low=True)
 
     def __call__(self, epoch: float) -> float:
         return self.lr * self.rate**epoch
@@ -146,8 +132,8 @@ class CosineDecay(Schedule):
     kind = "cosine_decay"
 
     def __init__(self, lr: float, epochs: float, final: float = 0.0) -> None:
-        self.lr = _positive("lr", lr)
-        self.epochs = _positive("epochs", epochs)
+        self.lr = real_in("lr", lr, 0, open_low=True)
+        self.epochs = real_in("epochs", epochs, 0, open_low=True)
         self.final = real_in("final", final, 0, self.lr)
 
     def __call__(self, epoch: float) -> float:
@@ -188,7 +174,7 @@ class WarmUp(Schedule):
         start: float = 0.0,
     ) -> None:
         self.schedule = schedule
-        self.epochs = _positive("epochs", epochs)
+        self.epochs = real_in("epochs", epochs, 0, open_low=True)
         self.start = real_in("start", start, 0)
         self._wrapped = as_schedule(schedule)
 

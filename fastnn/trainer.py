@@ -401,13 +401,13 @@ class Trainer:
         DivergenceError
             The loss is not finite, or has grown beyond return; the parameters are not updated.
         """
-        if lr is not None and not real_in("lr", lr) > 0:
-            raise ValueError(f"lr must be above 0; got {lr!r}")
+        if lr is not None:
+            lr = real_in("lr", lr, 0, open_low=True)
         examples = self._examples(x, y, sample_weight)
         self._check_batches([slice(0, len(examples))])
         self._name_outputs()
         with self._running():
-            rate = self.learning_rate if lr is None else float(lr)
+            rate = self.learning_rate if lr is None else lr
             return float(self._runner.step(examples, rate)[0])
 
     @contextmanager
@@ -591,6 +591,4 @@ def _as_optimizer(optimizer: str | Optimizer | None) -> Optimizer:
 
 
 def _limit(name: str, value: float | None) -> float | None:
-    if value is not None and real_in(name, value, 0) == 0:
-        raise ValueError(f"{name} must be greater than 0, or None; got {value!r}")
-    return value
+    return None if value is None else real_in(name, value, 0, open_low=True)

@@ -239,14 +239,17 @@ def test_bounds_do_not_change_the_engine():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: fnn.MaxNorm(0), "limit must be greater than 0"),
+        (lambda: fnn.MaxNorm(0), r"limit must be a finite number in \(0, inf\); got 0"),
         (lambda: fnn.MaxNorm(-1.0), "limit must be"),
         (lambda: fnn.MaxNorm("3"), "limit must be"),
         (lambda: fnn.Affine(3, constraint=3.0), "constraint must be"),
         (lambda: fnn.Affine(3, constraint=fnn.MaxNorm), "constraint must be"),
         (lambda: fnn.Trainer(network(), constraint=3.0), "constraint must be"),
         (lambda: fnn.Trainer(network(), constraint="max_norm"), "constraint must be"),
-        (lambda: fnn.Trainer(network(), clip_norm=0), "clip_norm must be greater than 0"),
+        (
+            lambda: fnn.Trainer(network(), clip_norm=0),
+            r"clip_norm must be a finite number in \(0, inf\)",
+        ),
         (lambda: fnn.Trainer(network(), clip_norm=-1.0), "clip_norm must be"),
         (lambda: fnn.Trainer(network(), clip_norm=True), "clip_norm must be"),
         (lambda: fnn.Trainer(network(), clip_value=float("nan")), "clip_value must be"),

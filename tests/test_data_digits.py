@@ -63,5 +63,5 @@ def test_split_follows_rng_and_share(source):
     np.testing.assert_array_equal(first[1][0], load_digits(rng=np.random.default_rng(0))[1][0])
     assert not np.array_equal(first[1][0], load_digits(rng=1)[1][0])
     assert len(load_digits(test_share=0.5)[1][0]) == round(1797 * 0.5)
-    with pytest.raises(ValueError, match="strictly between 0 and 1"):
+    with pytest.raises(ValueError, match=r"test_share must be a finite number in \(0, 1\)"):
         load_digits(test_share=0)

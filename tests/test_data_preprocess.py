@@ -314,7 +314,7 @@ def test_three_parts_have_each_row_once():
         train_validation_test_split(x, t, 0.5, 0.5)
     with pytest.raises(ValueError, match="every part needs at least one"):
         train_validation_test_split(x[:10], t[:10], 0.01, 0.5)
-    with pytest.raises(ValueError, match="validation must lie"):
+    with pytest.raises(ValueError, match="validation must be"):
         train_validation_test_split(x, t, 0.0, 0.5)
 
 

@@ -265,7 +265,7 @@ def test_label_smoothing_trains_on_every_engine(executor, rng):
         (lambda: fnn.SoftmaxCrossEntropy("0.1"), "label_smoothing must be"),
         (lambda: fnn.CrossEntropy(-1e-7), "guard must be"),
         (lambda: fnn.CrossEntropy(None), "guard must be"),
-        (lambda: fnn.Huber(0), "delta must be greater than 0"),
+        (lambda: fnn.Huber(0), r"delta must be a finite number in \(0, inf\)"),
         (lambda: fnn.Huber(-1.0), "delta must be"),
         (lambda: fnn.Huber(NAN), "delta must be"),
     ],

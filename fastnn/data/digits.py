@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnn.checks import real_in
 from fastnn.data.batches import Rng
 from fastnn.data.split import split_indices
 from fastnn.data.targets import one_hot
@@ -49,6 +50,7 @@ def load_digits(
     TypeError, ValueError
         If `test_share` is not a number in (0, 1), or leaves a part empty.
     """
+    real_in("test_share", test_share, 0, 1, open_low=True, open_high=True)
     try:
         from sklearn.datasets import load_digits as sklearn_digits
     except ImportError as exc:

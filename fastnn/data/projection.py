@@ -193,7 +193,4 @@ def _principal_axes(rows: np.ndarray, mean: np.ndarray) -> tuple[np.ndarray, np.
 def _checked_components(value: int | float | None) -> int | float | None:
     if value is None or not isinstance(value, (float, np.floating)):
         return None if value is None else positive_int("components", value)
-    share = real_in("components", value, 0, 1, open_high=True)
-    if not share:
-        raise ValueError("components as a share must lie strictly between 0 and 1; got 0.0")
-    return share
+    return real_in("components", value, 0, 1, open_low=True, open_high=True)

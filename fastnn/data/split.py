@@ -5,7 +5,7 @@ from typing import Any, SupportsIndex
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastnn.checks import positive_int
+from fastnn.checks import positive_int, real_in
 from fastnn.data.batches import Rng, epoch_order
 
 
@@ -38,7 +38,7 @@ def split_indices(
         shape (n,), or if one of the parts would be empty.
     """
     n = positive_int("n", n)
-    share = _open_share(share)
+    share = real_in("share", share, 0, 1, open_low=True, open_high=True)
     n_held = round(n * share)
     if not 0 < n_held < n:
         raise ValueError(
@@ -207,7 +207,8 @@ def train_validation_test_split(
     TypeError, ValueError
         As `train_validation_split`.
     """
-    validation, test = _open_share(validation, "validation"), _open_share(test, "test")
+    validation = real_in("validation", validation, 0, 1, open_low=True, open_high=True)
+    test = real_in("test", test, 0, 1, open_low=True, open_high=True)
     if validation + test >= 1:
         raise ValueError(
             "validation and test must leave rows to train on; "
@@ -283,14 +284,3 @@ def _classes(t: NDArray[Any]) -> NDArray[Any]:
         "stratify=True needs t as integer labels (N,) or as one row of class probabilities for "
         f"each sample (N, classes), got shape {t.shape} and dtype {t.dtype}."
     )
-
-
-def _open_share(value: float, name: str = "share") -> float:
-    """Return `value` as a float strictly between 0 and 1, or refuse it."""
-    try:
-        share = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number between 0 and 1; got {value!r}.") from None
-    if not 0.0 < share < 1.0:
-        raise ValueError(f"{name} must lie strictly between 0 and 1; got {value!r}")
-    return share

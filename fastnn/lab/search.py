@@ -320,9 +320,7 @@ class _Search:
         self.rungs = _rising("rungs", rungs)
         if self.rungs and self.rungs[-1] >= self.epochs:
             raise ValueError(f"rungs must lie below epochs={epochs}; got {self.rungs}")
-        self.keep = real_in("keep", keep, 0, 1, open_high=True)
-        if not self.keep:
-            raise ValueError("keep must lie strictly between 0 and 1; got 0")
+        self.keep = real_in("keep", keep, 0, 1, open_low=True, open_high=True)
         self.monitor = monitor
         self.n_jobs = int(n_jobs)
         self.verbose = verbose

@@ -78,14 +78,11 @@ class Settings:
         for name in ("epochs", "batch_size", "threads"):
             if getattr(self, name) is not None:
                 positive_int(name, getattr(self, name))
-        for name in ("lr", "weight_decay"):
-            real_in(name, getattr(self, name), 0)
-        if not self.lr:
-            raise ValueError("lr must be above 0; got 0")
+        real_in("lr", self.lr, 0, open_low=True)
+        real_in("weight_decay", self.weight_decay, 0)
         real_in("dropout", self.dropout, 0, 1, open_high=True)
         for name in ("validation_share", "test_share"):
-            if not real_in(name, getattr(self, name), 0, 1, open_high=True):
-                raise ValueError(f"{name} must lie strictly between 0 and 1; got 0")
+            real_in(name, getattr(self, name), 0, 1, open_low=True, open_high=True)
         if self.validation_share + self.test_share >= 1:
             raise ValueError(
                 "validation_share and test_share must leave rows to train on; they are "
