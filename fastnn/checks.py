@@ -10,7 +10,7 @@ import numpy as np
 from fastnn.synonyms import hint
 
 T = TypeVar("T")
-Rng = int | np.random.Generator | None
+Rng = int | np.random.SeedSequence | np.random.BitGenerator | np.random.Generator | None
 
 DTYPES = ("float32", "float64")
 
@@ -92,13 +92,13 @@ def generator(rng: Rng) -> np.random.Generator:
     TypeError, ValueError
         Neither an integer, nor a generator, nor None; a negative integer.
     """
-    if rng is None or isinstance(rng, np.random.Generator):
-        return np.random.default_rng(rng)
-    if isinstance(rng, bool) or not isinstance(rng, (int, np.integer)):
+    if isinstance(rng, bool) or not isinstance(rng, Rng | np.integer):
         raise TypeError(f"rng must be an integer, a numpy.random.Generator or None; got {rng!r}")
-    if rng < 0:
-        raise ValueError(f"rng must be at least 0; got {rng}")
-    return np.random.default_rng(int(rng))
+    if isinstance(rng, int | np.integer):
+        rng = int(rng)
+        if rng < 0:
+            raise ValueError(f"rng must be at least 0; got {rng}")
+    return np.random.default_rng(rng)
 
 
 def sequence(name: str, value: Any, what: str) -> list[Any]:

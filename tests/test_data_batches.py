@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fastnn.data import batch_slices, epoch_batches, epoch_order
+from fastnn.data import batch_slices, epoch_batches, epoch_order, split_indices
 
 
 @pytest.mark.parametrize("merge_single", [False, True])
@@ -88,3 +88,23 @@ def test_counts_that_are_no_integers_are_refused(bad):
         batch_slices(10, bad)
     with pytest.raises(TypeError, match="batch_size must be an integer"):
         epoch_batches(10, bad)
+
+
+@pytest.mark.parametrize(
+    "source", [3, np.int64(3), np.random.SeedSequence(3), np.random.PCG64(3)], ids=repr
+)
+def test_the_order_may_come_from_any_seed(source):
+    expected = epoch_order(20, np.random.default_rng(3))
+    np.testing.assert_array_equal(epoch_order(20, source), expected)
+
+
+@pytest.mark.parametrize(
+    ("bad", "error", "message"),
+    [("3", TypeError, "rng must be"), (True, TypeError, "rng must be"),
+     ([1, 2], TypeError, "rng must be"), (-1, ValueError, "rng must be at least 0; got -1")],
+)  # fmt: skip
+def test_what_is_no_source_of_random_numbers_is_refused(bad, error, message):
+    with pytest.raises(error, match=message):
+        epoch_order(20, bad)
+    with pytest.raises(error, match=message):
+        split_indices(20, 0.5, bad)

@@ -8,9 +8,7 @@ from typing import SupportsIndex
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn.checks import positive_int
-
-Rng = int | np.random.SeedSequence | np.random.BitGenerator | np.random.Generator | None
+from fastnn.checks import Rng, generator, positive_int
 
 
 def epoch_order(n: SupportsIndex, rng: Rng = None, shuffle: bool = True) -> NDArray[np.int64]:
@@ -34,12 +32,12 @@ def epoch_order(n: SupportsIndex, rng: Rng = None, shuffle: bool = True) -> NDAr
     Raises
     ------
     TypeError, ValueError
-        If `n` is not an integer of at least 1.
+        If `n` is not an integer of at least 1, or `rng` no source of random numbers.
     """
     n = positive_int("n", n)
     if not shuffle:
         return np.arange(n, dtype=np.int64)
-    return np.random.default_rng(rng).permutation(n).astype(np.int64, copy=False)
+    return generator(rng).permutation(n).astype(np.int64, copy=False)
 
 
 def batch_slices(

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn.checks import real_in
-from fastnn.data.batches import Rng
+from fastnn.checks import Rng, real_in
 from fastnn.data.split import split_indices
 from fastnn.data.targets import one_hot
 from fastnn.errors import missing_extra

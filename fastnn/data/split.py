@@ -5,8 +5,8 @@ from typing import Any, SupportsIndex
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastnn.checks import positive_int, real_in
-from fastnn.data.batches import Rng, epoch_order
+from fastnn.checks import Rng, generator, positive_int, real_in
+from fastnn.data.batches import epoch_order
 
 
 def split_indices(
@@ -214,7 +214,7 @@ def train_validation_test_split(
             "validation and test must leave rows to train on; "
             f"they are {validation:g} and {test:g} of all"
         )
-    draws = np.random.default_rng(rng)
+    draws = generator(rng)
     (x, t), tested = train_validation_split(x, t, test, rng=draws, stratify=stratify)
     n_validation = round((len(x) + len(tested[0])) * validation)
     if not 0 < n_validation < len(x):
