@@ -1,6 +1,7 @@
 """The trainer: data in, epochs, validation, callbacks, history out."""
 
 import copy
+import math
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -187,7 +188,13 @@ class Trainer:
         return self._rate_at(self._progress)
 
     def _rate_at(self, epoch: float) -> float:
-        return float(self.schedule(epoch)) * self.lr_factor
+        rate = float(self.schedule(epoch)) * self.lr_factor
+        if not 0 <= rate < math.inf:
+            raise ValueError(
+                f"the learning rate must be finite and at least 0; at epoch {epoch:g} the schedule "
+                f"and lr_factor give {rate}"
+            )
+        return rate
 
     def _choose_engine(self, engine: str) -> tuple[str, str]:
         """The engine that will run, and why."""
@@ -254,7 +261,8 @@ class Trainer:
         Raises
         ------
         TypeError, ValueError
-            An argument of the wrong type, shape or range; nothing has been trained then.
+            An argument of the wrong type, shape or range: nothing has been trained then. Or the
+            schedule gives a rate that is negative or not finite.
         DivergenceError
             The loss is not finite, or has grown beyond return. The model, and the optimizer, are
             back at the end of the last good epoch.
@@ -480,8 +488,14 @@ class Trainer:
         Raises
         ------
         ValueError
-            The state is of another optimizer, or of a model of another size; nothing is changed.
+            The state is none, or of another optimizer, or of a model of another size; nothing is
+            changed.
         """
+        lacking = self.state().keys() - set(state)
+        if lacking:
+            raise ValueError(
+                f"state must be what `state` returned; it lacks {sorted(lacking)[0]!r}"
+            )
         own = {name: average.shape for name, average in self._runner.averages.items()}
         given = {name: np.shape(average) for name, average in state["averages"].items()}
         if own != given:
