@@ -64,6 +64,20 @@ class Component:
         return f"{type(self).__name__}({', '.join(reversed(shown))})"
 
 
+def check_optional(name: str, value: Any, cls: type[Component], example: str) -> None:
+    """Refuse what is neither None nor a component of this class.
+
+    Raises
+    ------
+    TypeError
+        The message names the argument, the class and an example of it.
+    """
+    if value is not None and not isinstance(value, cls):
+        raise TypeError(
+            f"{name} must be a {cls.__name__}, such as {example}, or None; got {value!r}"
+        )
+
+
 def is_known(component: Component, registry: Mapping[str, type[Component]]) -> bool:
     """Whether a component's class is the registry's own, so that `from_config` makes it again."""
     return registry.get(component.kind) is type(component)

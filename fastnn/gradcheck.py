@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.checks import Rng, generator, one_of, positive_int, real_in, real_rows
+from fastnn.checks import Rng, generator, positive_int, real_in, real_rows
+from fastnn.components import check_optional
 from fastnn.engine import EagerEngine
 from fastnn.examples import Examples
-from fastnn.losses import LOSSES, Loss
-from fastnn.model import Sequential
+from fastnn.losses import Loss, as_loss
+from fastnn.model import Sequential, check_model
 from fastnn.numerical import both_sides
 from fastnn.optimizers import SGD
 from fastnn.regularizers import Regularizer
@@ -186,11 +187,9 @@ def gradient_check(
     >>> check.ok, check.worst.error < 1e-7
     (True, True)
     """
-    if not isinstance(model, Sequential):
-        raise TypeError(f"model must be a Sequential; got {type(model).__name__}")
-    if regularizer is not None and not isinstance(regularizer, Regularizer):
-        raise TypeError(f"regularizer must be a Regularizer, such as L2(1e-4); got {regularizer!r}")
-    loss = loss if isinstance(loss, Loss) else one_of("loss", loss, LOSSES)()
+    check_model(model)
+    check_optional("regularizer", regularizer, Regularizer, "L2(1e-4)")
+    loss = as_loss(loss)
     h = real_in("h", h, 0, open_low=True)
     tolerance = real_in("tolerance", tolerance, 0, open_low=True)
     count = None if entries is None else positive_int("entries", entries)

@@ -1,11 +1,12 @@
 """Losses: what the targets may be, the value, and its gradient. All are means over the batch."""
 
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any, ClassVar
 
 import numpy as np
 
-from fastnn.checks import as_array, real_in
+from fastnn.checks import as_array, one_of, real_in
 from fastnn.components import Component
 
 
@@ -286,6 +287,17 @@ LOSSES: dict[str, type[Loss]] = {
         Huber,
     )
 }
+
+
+def as_loss(loss: Any, known: Mapping[str, type[Loss]] = LOSSES) -> Loss:
+    """The loss a user meant: an object, or a name out of a table.
+
+    Raises
+    ------
+    ValueError
+        Neither; the message lists the names.
+    """
+    return loss if isinstance(loss, Loss) else one_of("loss", loss, known)()
 
 
 def _check_rows(array: np.ndarray, rows: int) -> None:

@@ -448,6 +448,19 @@ class Sequential(Parameters):
         self.preprocessing = state["preprocessing"]
 
 
+def check_model(model: Any) -> Sequential:
+    """The model, if it is one.
+
+    Raises
+    ------
+    TypeError
+        It is not.
+    """
+    if not isinstance(model, Sequential):
+        raise TypeError(f"model must be a Sequential; got {type(model).__name__}")
+    return model
+
+
 def _under(name: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The arrays of one layer, by their own names."""
     prefix = f"{name}."

@@ -19,6 +19,7 @@ from fastnn.checks import (
     real_in,
     sequence,
 )
+from fastnn.components import check_optional
 from fastnn.constraints import Constraint
 from fastnn.data import batch_slices, epoch_order, split_indices
 from fastnn.engine import EagerEngine, Epoch, NativeEngine
@@ -27,10 +28,10 @@ from fastnn.examples import Examples, examples_for
 from fastnn.history import History
 from fastnn.interrupts import deferred_interrupt
 from fastnn.layers import Affine, BatchNorm
-from fastnn.losses import LOSSES, Loss
+from fastnn.losses import Loss, as_loss
 from fastnn.lowering import training_obstacle
 from fastnn.metrics import Metric, resolve_metrics
-from fastnn.model import Sequential
+from fastnn.model import Sequential, check_model
 from fastnn.optimizers import OPTIMIZERS, Adam, Optimizer
 from fastnn.progress import ProgressBar
 from fastnn.regularizers import Regularizer
@@ -128,18 +129,10 @@ class Trainer:
         clip_norm: float | None = None,
         clip_value: float | None = None,
     ) -> None:
-        if not isinstance(model, Sequential):
-            raise TypeError(f"model must be a Sequential; got {type(model).__name__}")
-        if regularizer is not None and not isinstance(regularizer, Regularizer):
-            raise TypeError(
-                f"regularizer must be a Regularizer, such as L2(1e-4); got {regularizer!r}"
-            )
-        if constraint is not None and not isinstance(constraint, Constraint):
-            raise TypeError(
-                f"constraint must be a Constraint, such as MaxNorm(3); got {constraint!r}"
-            )
-        self.model = model
-        self.loss = loss if isinstance(loss, Loss) else one_of("loss", loss, LOSSES)()
+        check_optional("regularizer", regularizer, Regularizer, "L2(1e-4)")
+        check_optional("constraint", constraint, Constraint, "MaxNorm(3)")
+        self.model = check_model(model)
+        self.loss = as_loss(loss)
         self.optimizer = _as_optimizer(optimizer)
         self.regularizer = regularizer
         self.constraint = constraint

@@ -96,7 +96,7 @@ def test_in_a_pipeline_and_a_search(digits):
 @pytest.mark.parametrize(("settings", "error", "message"), [
     ({"code": 0}, ValueError, "code must be at least 1"),
     ({"activation": "step"}, ValueError, "activation must be one of"),
-    ({"noise": 0.3}, TypeError, "noise must be a layer"),
+    ({"noise": 0.3}, TypeError, "noise must be a Layer"),
     ({"solver": "lbfgs"}, ValueError, "solver must be one of"),
     ({"max_iter": 0}, ValueError, "max_iter"),
     ({"tol": -1.0}, ValueError, "tol"),

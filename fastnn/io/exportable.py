@@ -9,7 +9,7 @@ from fastnn.components import is_known
 from fastnn.data import saved
 from fastnn.data.preprocess import Pipeline, Preprocessor
 from fastnn.layers import LAYERS
-from fastnn.model import Sequential
+from fastnn.model import Sequential, check_model
 
 
 def sequential(model: Any) -> Sequential:
@@ -20,9 +20,7 @@ def sequential(model: Any) -> Sequential:
     TypeError, ValueError
         It is something else; a layer is of a class that only its author knows.
     """
-    if not isinstance(model, Sequential):
-        raise TypeError(f"model must be a Sequential; got {type(model).__name__}")
-    for layer in model.layers:
+    for layer in check_model(model).layers:
         if not is_known(layer, LAYERS):
             raise ValueError(
                 f"model has a {type(layer).__name__} as {layer.name}, which is no layer of fastnn: "

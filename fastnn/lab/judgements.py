@@ -13,7 +13,7 @@ from fastnn.checks import one_of, positive_int, sequence
 from fastnn.errors import missing_extra
 from fastnn.layers import Sigmoid
 from fastnn.metrics import scores_and_labels
-from fastnn.model import Sequential
+from fastnn.model import Sequential, check_model
 from fastnn.pictures import COLOURS, new_figure, require_matplotlib, tidy
 
 if TYPE_CHECKING:
@@ -236,9 +236,7 @@ def _display(name: str) -> Any:
 
 def _judged(model: Sequential, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
     """Probabilities (N, C) in float64, and labels (N,)."""
-    if not isinstance(model, Sequential):
-        raise TypeError(f"model must be a Sequential; got {type(model).__name__}")
-    if model.output_size > 1:
+    if check_model(model).output_size > 1:
         probabilities = model.predict_proba(x).astype(np.float64)
     else:
         out = model.predict(x).astype(np.float64)

@@ -6,7 +6,7 @@ from typing import Any, Self
 import numpy as np
 
 from fastnn.checks import positive_int, real_in
-from fastnn.components import from_config
+from fastnn.components import check_optional, from_config
 from fastnn.constraints import CONSTRAINTS, Constraint
 from fastnn.initializers import INITIALIZERS, Initializer, as_initializer
 from fastnn.layers.base import Layer
@@ -55,10 +55,8 @@ class Affine(Layer):
         positive_int("units", units)
         as_initializer(init)
         real_in("bias_init", bias_init)
-        if regularizer is not None and not isinstance(regularizer, Regularizer):
-            raise TypeError(f"regularizer must be a Regularizer or None; got {regularizer!r}")
-        if constraint is not None and not isinstance(constraint, Constraint):
-            raise TypeError(f"constraint must be a Constraint or None; got {constraint!r}")
+        check_optional("regularizer", regularizer, Regularizer, "L2(1e-4)")
+        check_optional("constraint", constraint, Constraint, "MaxNorm(3)")
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> Self:

@@ -10,8 +10,7 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
 from fastnn.callbacks import Callback
-from fastnn.checks import one_of
-from fastnn.losses import Huber, Loss, MeanAbsoluteError, SumSquaredError
+from fastnn.losses import Huber, Loss, MeanAbsoluteError, SumSquaredError, as_loss
 from fastnn.optimizers import Optimizer
 from fastnn.schedules import Schedule
 from fastnn.sklearn.base import BaseMLP
@@ -115,7 +114,7 @@ batch_norm, dropout, callbacks, dtype, n_threads
         return rows
 
     def _loss(self) -> Loss:
-        return self.loss if isinstance(self.loss, Loss) else one_of("loss", self.loss, _LOSSES)()
+        return as_loss(self.loss, _LOSSES)
 
     def _check_loss(self) -> None:
         if self._loss().classifies:

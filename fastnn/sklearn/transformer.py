@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastnn.callbacks import Callback, EarlyStopping
 from fastnn.checks import one_of, positive_int, real_in
+from fastnn.components import check_optional
 from fastnn.errors import DivergenceError
 from fastnn.layers import Layer
 from fastnn.losses import Loss
@@ -160,8 +161,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     def _autoencoder(self, x: np.ndarray) -> Autoencoder:
         noise = self.noise
-        if noise is not None and not isinstance(noise, Layer):
-            raise TypeError(f"noise must be a layer, such as MaskingNoise(0.25); got {noise!r}")
+        check_optional("noise", noise, Layer, "MaskingNoise(0.25)")
         solver = self.solver
         if not isinstance(solver, Optimizer):
             cls: Any = one_of("solver", solver, OPTIMIZERS)

@@ -8,11 +8,12 @@ from typing import Any, Self
 import numpy as np
 
 from fastnn.checks import Rng, generator, one_of, positive_int, real_rows, sequence, source_rows
+from fastnn.components import check_optional
 from fastnn.history import History
 from fastnn.initializers import Initializer
 from fastnn.layers import ACTIVATIONS, Affine, Layer, Sigmoid, TiedAffine
 from fastnn.losses import BinaryCrossEntropy, Loss
-from fastnn.model import Sequential
+from fastnn.model import Sequential, check_model
 from fastnn.trainer import Trainer
 
 
@@ -98,8 +99,7 @@ class Autoencoder:
         backend: str | None = None,
         **training: Any,
     ) -> None:
-        if noise is not None and not isinstance(noise, Layer):
-            raise TypeError(f"noise must be a layer, such as MaskingNoise(0.25); got {noise!r}")
+        check_optional("noise", noise, Layer, "MaskingNoise(0.25)")
         layers = [] if noise is None else [noise]
         sizes = _sizes(code)
         for size in sizes:
@@ -139,10 +139,8 @@ class Autoencoder:
         TypeError, ValueError
             The model is no such chain, or its output has not the size of its input.
         """
-        if not isinstance(model, Sequential):
-            raise TypeError(f"model must be a Sequential; got {type(model).__name__}")
         autoencoder = cls.__new__(cls)
-        autoencoder._adopt(model, loss, rng, training)
+        autoencoder._adopt(check_model(model), loss, rng, training)
         return autoencoder
 
     def _adopt(
@@ -303,7 +301,7 @@ class DenoisingAutoencoder(Autoencoder):
         **settings: Any,
     ) -> None:
         if noise is None:
-            raise TypeError("noise must be a layer, such as MaskingNoise(0.25); got None")
+            raise TypeError("noise must be a Layer, such as MaskingNoise(0.25); got None")
         super().__init__(n_in, code, noise=noise, **settings)
 
 

@@ -17,7 +17,7 @@ from fastnn.checks import (
 )
 from fastnn.history import History
 from fastnn.layers import Dropout
-from fastnn.model import CHUNK, Sequential
+from fastnn.model import CHUNK, Sequential, check_model
 from fastnn.progress import ProgressBar
 from fastnn.threads import available_threads, default_threads
 from fastnn.trainer import Trainer
@@ -215,17 +215,14 @@ def mc_predict_proba(
     TypeError, ValueError
         As `mc_predict`; or the model has a single output.
     """
-    if isinstance(model, Sequential):
-        model.check_probabilities()
+    check_model(model).check_probabilities()
     return _sampled(model, x, samples, rng, lambda scores: model.probabilities(scores))
 
 
 def _sampled(
     model: Sequential, x: Any, samples: int, rng: Rng, of: Callable[[np.ndarray], np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
-    if not isinstance(model, Sequential):
-        raise TypeError(f"model must be a Sequential; got {type(model).__name__}")
-    if not any(isinstance(layer, Dropout) and layer.ratio for layer in model.layers):
+    if not any(isinstance(layer, Dropout) and layer.ratio for layer in check_model(model).layers):
         raise ValueError(
             "model has no Dropout with a ratio above 0: every sample would be the same"
         )
