@@ -19,6 +19,7 @@ FLOORS = [
     ["sklearn", "io"],
     ["info"],
     ["zoo", "book"],
+    ["side_by_side"],
     ["trainer", "gradcheck"],
     ["progress", "tensorboard"],
     ["callbacks"],

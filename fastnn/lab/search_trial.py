@@ -7,10 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.callbacks import Callback
 from fastnn.errors import DivergenceError
-from fastnn.progress import ProgressBar
-from fastnn.threads import default_threads
+from fastnn.side_by_side import one_of_many
 from fastnn.trainer import Trainer
 
 Build = Callable[[dict[str, Any], int], Trainer]
@@ -22,10 +20,6 @@ DIVERGED = "diverged"
 abandoned: set[str] = set()
 
 
-class _Abandoned(Exception):
-    """Nobody waits for this trial any more."""
-
-
 @dataclass(frozen=True)
 class Outcome:
     """What came of a trial: a result for each fold, the mean of their curves; or a reason."""
@@ -34,22 +28,6 @@ class Outcome:
     curves: dict[str, list[float]]
     reason: str
     seconds: float
-
-
-class _StopIfAbandoned(Callback):
-    """Ends a fit in a thread, which Ctrl-C does not reach."""
-
-    def __init__(self, search: str) -> None:
-        self.search = search
-
-    def watches_every_batch(self) -> bool:
-        return False
-
-    def on_batch_end(
-        self, trainer: Trainer, epoch: int, batch: int, batches: int, loss: float
-    ) -> None:
-        if self.search in abandoned:
-            raise _Abandoned
 
 
 def run_trial(
@@ -82,12 +60,7 @@ def run_trial(
             parts = arrays
             if fold is not None:
                 parts = tuple(array[rows] for rows in fold for array in arrays)
-            with default_threads(1):
-                trainer = build(dict(params), seed)
-            if not isinstance(trainer, Trainer):
-                raise TypeError(f"build must return a Trainer; got {trainer!r}")
-            shown = [each for each in trainer.callbacks if not isinstance(each, ProgressBar)]
-            trainer.callbacks = [*shown, _StopIfAbandoned(search)]
+            trainer = one_of_many(build, dict(params), seed, given_up=lambda: search in abandoned)
             x, y, x_val, y_val = parts
             histories.append(trainer.fit(x, y, epochs, validation_data=(x_val, y_val)))
             judged = trainer.evaluate(x_val, y_val)

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.callbacks import Callback
 from fastnn.checks import (
     Rng,
     as_real,
@@ -18,8 +17,8 @@ from fastnn.checks import (
 from fastnn.history import History
 from fastnn.layers import Dropout
 from fastnn.model import CHUNK, Sequential, check_model
-from fastnn.progress import ProgressBar
-from fastnn.threads import available_threads, default_threads
+from fastnn.side_by_side import one_of_many
+from fastnn.threads import available_threads
 from fastnn.trainer import Trainer
 
 
@@ -144,15 +143,10 @@ def fit_ensemble(
     if not callable(build):
         raise TypeError(f"build must be a function of a seed; got {build!r}")
     seeds = [int(draws.integers(2**32)) for draws in generator(rng).spawn(members)]
-    stop = _Stop()
+    given_up = threading.Event()
 
     def train(seed: int) -> tuple[Sequential, History]:
-        with default_threads(1):
-            trainer = build(seed)
-        if not isinstance(trainer, Trainer):
-            raise TypeError(f"build must return a Trainer; got {trainer!r}")
-        shown = [each for each in trainer.callbacks if not isinstance(each, ProgressBar)]
-        trainer.callbacks = [*shown, stop]
+        trainer = one_of_many(build, seed, given_up=given_up.is_set)
         return trainer.model, trainer.fit(x, y, **settings)
 
     with ThreadPoolExecutor(jobs) as pool:
@@ -161,7 +155,7 @@ def fit_ensemble(
             for future in as_completed(futures):
                 future.result()  # the first to fail is heard at once
         except BaseException:  # Ctrl-C, or a member's own: nobody wants the others
-            stop.asked.set()
+            given_up.set()
             pool.shutdown(wait=True, cancel_futures=True)
             raise
     trained = [future.result() for future in futures]
@@ -252,19 +246,3 @@ def _thinned(model: Sequential, x: np.ndarray, step: int) -> np.ndarray:
 
 def _mean(outputs: Sequence[np.ndarray]) -> np.ndarray:
     return np.mean(outputs, axis=0, dtype=np.float64).astype(np.result_type(*outputs))
-
-
-class _Stop(Callback):
-    """Ends fits in threads, which Ctrl-C does not reach."""
-
-    def __init__(self) -> None:
-        self.asked = threading.Event()
-
-    def watches_every_batch(self) -> bool:
-        return False
-
-    def on_batch_end(
-        self, trainer: Trainer, epoch: int, batch: int, batches: int, loss: float
-    ) -> None:
-        if self.asked.is_set():
-            raise InterruptedError("the training of the ensemble was given up")
