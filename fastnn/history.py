@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from fastnn.files import FilePath, replace_file
-from fastnn.markup import in_notebook, some, table
+from fastnn.markup import in_notebook, left_out, some, table
 from fastnn.metrics import better_direction
 from fastnn.pictures import history_figure
 
@@ -168,7 +168,7 @@ class History(Mapping[str, list[float]]):
             best = self.best(judge)[0]
         picked = some(self._n_epochs, best)
         rows = [
-            [f"... {len(epoch)} more ..."]
+            [left_out(epoch)]
             if isinstance(epoch, range)
             else [f"{epoch + 1}", *(f"{column[epoch]:.4g}" for column in self._columns.values())]
             for epoch in picked

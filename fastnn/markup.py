@@ -126,5 +126,10 @@ def some(count: int, marked: int | None = None, first: int = 3, last: int = 8) -
     return rows
 
 
+def left_out(rows: range) -> str:
+    """What stands in a table for rows that `some` leaves out."""
+    return f"... {len(rows)} more ..."
+
+
 def _row(cells: Sequence[str], marked: bool = False) -> str:
     return f"<tr{' class=marked' if marked else ''}>" + "\n".join(cells) + "</tr>"

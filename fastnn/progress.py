@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from fastnn.callbacks import Callback, EarlyStopping
 from fastnn.history import improves
-from fastnn.markup import Markup, in_notebook, markup, some, table
+from fastnn.markup import Markup, in_notebook, left_out, markup, some, table
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -444,7 +444,7 @@ class _Notebook(Display):
         if not names:
             return in_notebook(head)
         cells = [
-            [_left_out(row)] if isinstance(row, range) else [row.get(name, "") for name in names]
+            [left_out(row)] if isinstance(row, range) else [row.get(name, "") for name in names]
             for row in rows
         ]
         marked = () if self._best is None else (picked.index(self._best),)
@@ -454,7 +454,7 @@ class _Notebook(Display):
         lines: list[str] = []
         text_table = _TextTable()
         for row in self._shown(some(len(self._rows), self._best)):
-            lines += [_left_out(row)] if isinstance(row, range) else text_table.lines(row)
+            lines += [left_out(row)] if isinstance(row, range) else text_table.lines(row)
         return "\n".join(filter(None, [*lines, words]))
 
     def _publish(self, bundle: dict[str, str]) -> None:
@@ -464,10 +464,6 @@ class _Notebook(Display):
             self._handle = display(bundle, raw=True, display_id=True)
         else:
             self._handle.update(bundle, raw=True)
-
-
-def _left_out(rows: range) -> str:
-    return f"... {len(rows)} more ..."
 
 
 def default_display() -> Display:
