@@ -33,7 +33,7 @@ FLOORS = [
     ["schedules", "metrics"],
     ["data"],
     ["threads", "backend"],
-    ["components", "buffers", "interrupts", "numerical", "pictures"],
+    ["components", "buffers", "displays", "interrupts", "numerical", "pictures"],
     ["checks"],
     ["errors", "files", "markup", "synonyms", "version"],
     ["_kernels"],

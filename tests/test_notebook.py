@@ -13,7 +13,7 @@ from test_notebook_tables import cells_of, words_of
 from test_progress import Clock, fit
 
 import fastnn as fnn
-from fastnn import progress
+from fastnn import displays, progress
 from fastnn.lab import search_progress
 from fastnn.lab.search_result import Trial
 from fastnn.progress import ProgressBar
@@ -60,7 +60,7 @@ def pretend(monkeypatch, shell_name, stdout=None):
     # Not sys.stdout itself, which pytest takes back when a fixture is done.
     notebook.stdout = OutStream() if stdout is None else stdout
     replaced = SimpleNamespace(modules=sys.modules, stdout=notebook.stdout)
-    monkeypatch.setattr(progress, "sys", replaced)
+    monkeypatch.setattr(displays, "sys", replaced)
     return notebook
 
 
@@ -72,7 +72,8 @@ def notebook(monkeypatch):
 @pytest.fixture
 def clock(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr(progress, "perf_counter", clock)
+    for module in (displays, progress):
+        monkeypatch.setattr(module, "perf_counter", clock)
     return clock
 
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from fastnn import progress
+from fastnn import displays, progress
 from fastnn.progress import ProgressBar
 
 CONTROL = re.compile(r"\x1b\[([0-9;?]*)([A-Za-z])|(\r)|(\n)|([^\x1b\r\n]+)")
@@ -61,7 +61,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr(progress, "perf_counter", clock)
+    for module in (displays, progress):
+        monkeypatch.setattr(module, "perf_counter", clock)
     return clock
 
 
@@ -359,7 +360,7 @@ def test_a_bar_serves_several_fits(clock):
 
 def test_a_batch_costs_less_than_two_microseconds(monkeypatch):
     bar, trainer = ProgressBar(Terminal()), SimpleNamespace(epochs=1, samples=100, callbacks=[])
-    monkeypatch.setattr(progress, "BAR_SECONDS", 3600.0)
+    monkeypatch.setattr(displays, "BAR_SECONDS", 3600.0)
     bar.on_train_begin(trainer)
     bar.on_epoch_begin(trainer, 0)
     calls = 5000
@@ -389,7 +390,7 @@ def test_a_batch_costs_less_than_two_microseconds(monkeypatch):
     ],
 )
 def test_numbers(value, text):
-    assert progress.number_text(value) == text
+    assert displays.number_text(value) == text
 
 
 @pytest.mark.parametrize(
@@ -408,7 +409,7 @@ def test_numbers(value, text):
     ],
 )
 def test_counts(value, text):
-    assert progress._count(value) == text
+    assert displays.count_text(value) == text
 
 
 @pytest.mark.parametrize(
@@ -423,4 +424,4 @@ def test_counts(value, text):
     ],
 )
 def test_times(seconds, text):
-    assert progress.clock(seconds) == text
+    assert displays.clock(seconds) == text

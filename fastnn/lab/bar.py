@@ -7,7 +7,7 @@ from functools import partial
 from time import perf_counter
 
 import fastnn as fnn
-from fastnn.progress import number_text
+from fastnn.displays import number_text
 
 BAR_SECONDS = 0.1  # from one redrawing to the next
 

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
 
+from fastnn.displays import Display, clock, default_display, number_text
 from fastnn.lab.search_result import Trial, ranked, shown
-from fastnn.progress import Display, clock, default_display, number_text
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ import numpy as np
 
 import fastnn as fnn
 from fastnn.checks import one_of, positive_int
+from fastnn.displays import number_text
 from fastnn.lab.arguments import checked_seed
-from fastnn.progress import number_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import TextIO
 
+from fastnn.displays import clock, display_on
 from fastnn.lab.experiments.base import Progress
-from fastnn.progress import clock, display_on
 
 
 @dataclass(frozen=True)
