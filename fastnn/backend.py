@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
 
+from fastnn.checks import name_among
 from fastnn.errors import NotBuiltError, missing_extra
 
 BACKENDS = ("cython", "numba", "numpy")
@@ -85,9 +86,7 @@ def get_backend(name: str | None = None) -> Backend:
         name, source = os.environ["FASTNN_BACKEND"], "FASTNN_BACKEND"
     if name is None:
         name = available_backends()[0]
-    if name not in BACKENDS:
-        raise ValueError(f"{source} must be one of {', '.join(BACKENDS)}; got {name!r}")
-    if name == "cython":
+    if name_among(source, name, BACKENDS) == "cython":
         return load_cython(best_instruction_set())
     return _load_numba() if name == "numba" else _load_numpy()
 

@@ -2,7 +2,7 @@
 
 import math
 import operator
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
@@ -77,11 +77,22 @@ def one_of(name: str, value: Any, table: Mapping[str, T]) -> T:
     ValueError
         No such name; the message lists those there are, and says which may have been meant.
     """
-    if not isinstance(value, str) or value not in table:
+    return table[name_among(name, value, table)]
+
+
+def name_among(name: str, value: Any, names: Collection[str]) -> str:
+    """The value, if it is one of some names.
+
+    Raises
+    ------
+    ValueError
+        It is not; the message lists them, and says which may have been meant.
+    """
+    if not isinstance(value, str) or value not in names:
         raise ValueError(
-            f"{name} must be one of {', '.join(table)}; got {value!r}{hint(value, table)}"
+            f"{name} must be one of {', '.join(names)}; got {value!r}{hint(value, names)}"
         )
-    return table[value]
+    return value
 
 
 def generator(rng: Rng) -> np.random.Generator:

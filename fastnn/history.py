@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from fastnn.checks import name_among
 from fastnn.files import FilePath, replace_file
 from fastnn.markup import in_notebook, left_out, some, table
 from fastnn.metrics import better_direction
@@ -189,8 +190,7 @@ def resolve_mode(mode: str, name: str) -> str:
     ValueError
         Another mode.
     """
-    if mode not in ("auto", "min", "max"):
-        raise ValueError(f"mode must be one of auto, min, max; got {mode!r}")
+    name_among("mode", mode, ("auto", "min", "max"))
     return better_direction(name) if mode == "auto" else mode
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.checks import one_of, real_in
+from fastnn.checks import name_among, one_of, real_in
 from fastnn.components import Component
 
 
@@ -79,7 +79,7 @@ class _Scaled(Initializer):
 
     def __init__(self, distribution: str = "normal") -> None:
         self.distribution = distribution
-        one_of("distribution", distribution, {"normal": 0, "uniform": 0})
+        name_among("distribution", distribution, ("normal", "uniform"))
 
     def variance(self, fan_in: int, fan_out: int) -> float:
         raise NotImplementedError  # abstract: every subclass has its own

@@ -13,6 +13,7 @@ from fastnn.checks import (
     Rng,
     as_real,
     generator,
+    name_among,
     real_dtype,
     real_rows,
     sequence,
@@ -133,9 +134,7 @@ class Sequential(Parameters):
 
     @output_activation.setter
     def output_activation(self, name: str) -> None:
-        if name not in ("softmax", "sigmoid"):
-            raise ValueError(f"output_activation must be 'softmax' or 'sigmoid'; got {name!r}")
-        self._output_activation = name
+        self._output_activation = name_among("output_activation", name, ("softmax", "sigmoid"))
 
     # -- transfer learning -------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from fastnn.callbacks import Callback
 from fastnn.checks import (
     Rng,
     generator,
+    name_among,
     one_of,
     positive_int,
     real_in,
@@ -191,7 +192,7 @@ class Trainer:
 
     def _choose_engine(self, engine: str) -> tuple[str, str]:
         """The engine that will run, and why."""
-        one_of("engine", engine, {"auto": 0, "eager": 0, "native": 0})
+        name_among("engine", engine, ("auto", "eager", "native"))
         if engine == "eager":
             return "eager", "engine='eager' was asked for"
         obstacle = training_obstacle(

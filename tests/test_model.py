@@ -479,7 +479,7 @@ def test_what_was_trained_to_say_yes_or_no_gives_probabilities_of_that(n_out, ho
 
 def test_output_activation_is_one_of_two():
     model = fnn.mlp(8, [4], 1, rng=0)
-    with pytest.raises(ValueError, match="output_activation must be 'softmax' or"):
+    with pytest.raises(ValueError, match="output_activation must be one of softmax, sigmoid"):
         model.output_activation = "tanh"
     assert model.output_activation == "softmax"
 

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastnn.checks import one_of, positive_int, real_in
+from fastnn.checks import name_among, positive_int, real_in
 from fastnn.data.preprocess import Preprocessor
 
 CHUNK = 4096  # rows of the data that are there in float64 at a time
@@ -144,7 +144,7 @@ class Whiten(_Projection):
     def __init__(
         self, method: str = "pca", components: int | float | None = None, eps: float = 1e-5
     ) -> None:
-        one_of("method", method, {"pca": 0, "zca": 0})
+        name_among("method", method, ("pca", "zca"))
         self.method = method
         self.components = _checked_components(components)
         self.eps = real_in("eps", eps, 0)

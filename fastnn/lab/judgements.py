@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnn.checks import one_of, positive_int, sequence
+from fastnn.checks import name_among, positive_int, sequence
 from fastnn.errors import missing_extra
 from fastnn.layers import Sigmoid
 from fastnn.metrics import scores_and_labels
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 # Of curves: all colours in full lines, then dashed ones.
 _STYLES = [*product(("-", "--", "-."), COLOURS)]
-_NORMALIZE = {"true": "true", "pred": "pred", "all": "all"}
 
 
 def confusion(
@@ -65,7 +64,7 @@ def confusion(
     sklearn.metrics.ConfusionMatrixDisplay : what draws it.
     """
     if normalize is not None:
-        one_of("normalize", normalize, _NORMALIZE)
+        name_among("normalize", normalize, ("true", "pred", "all"))
     display = _display("ConfusionMatrixDisplay")
     probabilities, labels = _judged(model, x, y)
     count = probabilities.shape[1]

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.callbacks import Callback
-from fastnn.checks import one_of, positive_int, real_dtype, real_in, sequence
+from fastnn.checks import name_among, one_of, positive_int, real_dtype, real_in, sequence
 from fastnn.optimizers import OPTIMIZERS, SGD, Adam, Momentum, Nesterov, Optimizer
 
 LR_NAMES = ("constant", "invscaling", "adaptive")  # or a schedule
@@ -52,7 +52,7 @@ def make_optimizer(estimator: Any) -> Optimizer:
     if isinstance(solver, Optimizer):
         return solver
     if not callable(lr):
-        one_of("learning_rate", lr, dict.fromkeys(LR_NAMES))
+        name_among("learning_rate", lr, LR_NAMES)
         lr = estimator.learning_rate_init
     if solver == "sgd":
         if estimator.momentum == 0:

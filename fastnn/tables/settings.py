@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fastnn.backend import get_backend
-from fastnn.checks import one_of, positive_int, real_in, sequence
+from fastnn.checks import name_among, positive_int, real_in, sequence
 from fastnn.lab.arguments import checked_seed
 from fastnn.tables.outcome import Task
 from fastnn.tables.target import TASKS
@@ -72,7 +72,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         if self.task is not None:
-            one_of("task", self.task, TASKS)
+            name_among("task", self.task, TASKS)
         for units in sequence("hidden", self.hidden, "numbers of units"):
             positive_int("hidden", units)
         for name in ("epochs", "batch_size", "threads"):

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from fastnn.tables.spelled_numbers import mostly_numbers
 if TYPE_CHECKING:
     from pandas import Series
 
-TASKS: dict[str, Task] = {"classification": "classification", "regression": "regression"}
+TASKS: tuple[str, ...] = get_args(Task)
 
 # Whole numbers are classes if there are at most so many, each with so many rows in the mean.
 MOST_NUMBERED_CLASSES, ROWS_OF_A_CLASS = 20, 10

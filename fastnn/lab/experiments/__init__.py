@@ -12,7 +12,7 @@ from textwrap import fill
 from time import perf_counter
 from typing import cast
 
-from fastnn.checks import one_of
+from fastnn.checks import name_among
 from fastnn.files import replace_file
 from fastnn.lab.arguments import writable_folder
 from fastnn.lab.experiments.base import (
@@ -69,7 +69,7 @@ def experiment(name: str) -> Experiment:
     ValueError
         There is none of this name.
     """
-    one_of("name", name, dict.fromkeys(NAMES))
+    name_among("name", name, NAMES)
     return cast(Experiment, importlib.import_module(f"{__name__}.{_module_name(name)}"))
 
 
