@@ -165,6 +165,15 @@ def test_input_that_is_not_finite_is_divergence(value, executor):
     assert numbers(model) == before
 
 
+def test_every_fit_judges_anew_what_has_exploded(executor):
+    """A loss a million million times that of the fit before, for numbers a million times as large."""
+    model = fnn.Sequential([fnn.Affine(1, "zeros")], 1, dtype="float64", backend=executor.backend)
+    trainer = trainer_of(model, executor, loss="mean_squared_error", lr=1e-6)
+    ones = np.ones((20, 1))
+    trainer.fit(ones, ones, epochs=1)
+    assert trainer.fit(ones, 1e6 * ones, epochs=1)["loss"] == pytest.approx([1, 1e12], rel=1e-3)
+
+
 def test_training_can_go_on_with_a_lower_rate():
     model = fnn.mlp(8, [6], 3, rng=0)
     trainer = trainer_of(model, optimizer=fnn.SGD(1e30))
