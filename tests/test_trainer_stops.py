@@ -166,7 +166,7 @@ def test_input_that_is_not_finite_is_divergence(value, executor):
 
 
 def test_every_fit_judges_anew_what_has_exploded(executor):
-    """A loss a million million times that of the fit before, for numbers a million times as large."""
+    """A loss of a million million after one of 1, for numbers a million times as large."""
     model = fnn.Sequential([fnn.Affine(1, "zeros")], 1, dtype="float64", backend=executor.backend)
     trainer = trainer_of(model, executor, loss="mean_squared_error", lr=1e-6)
     ones = np.ones((20, 1))
