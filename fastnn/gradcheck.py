@@ -219,13 +219,7 @@ def _check_all(
 ) -> Iterator[ParameterCheck]:
     model = engine.model
     loss, _ = engine.gradients(batch)
-    names = [
-        f"{layer.name}.{key}"
-        for layer in model.layers
-        if layer.trainable
-        for key in layer.param_names
-    ]
-    gradients = {name: model.grads[name].copy() for name in names}
+    gradients = {name: model.grads[name].copy() for name in model.trained_names()}
 
     def value(_: np.ndarray) -> float:
         out = model.forward_rows(batch.x, train=True)
@@ -233,12 +227,12 @@ def _check_all(
         return out_loss + engine.penalty()
 
     differences = _Differences(value, loss, h, tolerance)
-    for name in names:
+    for name, gradient in gradients.items():
         view = model.params[name]
         chosen = np.arange(view.size)
         if count is not None and count < view.size:
             chosen = np.sort(draws.choice(view.size, count, replace=False))
-        yield differences.check(name, view, gradients[name], chosen)
+        yield differences.check(name, view, gradient, chosen)
 
 
 @dataclass(frozen=True)

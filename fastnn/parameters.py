@@ -165,6 +165,15 @@ class Parameters:
         trained = (layer.index for layer in self.layers if layer.param_names and layer.trainable)
         return next(trained, len(self.layers))
 
+    def trained_names(self) -> list[str]:
+        """Names of the parameters that are not frozen."""
+        return [
+            f"{layer.name}.{key}"
+            for layer in self.layers
+            if layer.trainable
+            for key in layer.param_names
+        ]
+
     def trainable_spans(self) -> list[slice]:
         """Slices of `flat_params` that are trained: the spans of `rated_spans`."""
         return [span for span, _ in self.rated_spans()]

@@ -68,12 +68,7 @@ def summarize(model: "Sequential") -> Summary:
 
 def _totals(model: "Sequential") -> str:
     total = sum(view.size for view in model.params.values())
-    trained = sum(
-        getattr(layer, key).size
-        for layer in model.layers
-        if layer.trainable
-        for key in layer.param_names
-    )
+    trained = sum(model.params[name].size for name in model.trained_names())
     part = "" if trained == total else f" ({trained:,} trained)"
     held = sum(view.nbytes for view in (model.params | model.state).values())
     shape = ", ".join(map(str, model.input_shape))

@@ -370,12 +370,7 @@ class Trainer:
         finally:
             for name, view in self.model.state.items():
                 view[:] = state[name]
-        return loss, {
-            f"{layer.name}.{key}": self.model.grads[f"{layer.name}.{key}"].copy()
-            for layer in self.model.layers
-            if layer.trainable
-            for key in layer.param_names
-        }
+        return loss, {name: self.model.grads[name].copy() for name in self.model.trained_names()}
 
     def train_batch(
         self, x: Any, y: Any, sample_weight: Any = None, lr: float | None = None

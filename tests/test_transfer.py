@@ -54,6 +54,13 @@ def test_freeze_until_the_layer_itself_and_as_a_whole():
     assert trained(model) == [0, 1, 2, 3, 4, 5, 6]
 
 
+def test_gradients_are_those_of_what_is_not_frozen():
+    model = fnn.mlp(8, [6], 3, batch_norm=True, rng=0)
+    model.freeze(until="batchnorm1")
+    _, grads = fnn.Trainer(model, verbose=False).gradients(*blobs(20))
+    assert list(grads) == model.trained_names() == ["affine2.w", "affine2.b"]
+
+
 def test_unfreeze_a_range_with_a_rate_of_its_own():
     model = network()
     model.freeze(until=-2)
