@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
 
-from fastnn.checks import positive_int, real_in
+from fastnn.checks import positive_int, real_in, sequence
 from fastnn.history import improves, resolve_mode
 from fastnn.schedules import Schedule, as_schedule
 
@@ -83,6 +83,21 @@ class Callback:
 
     def on_train_end(self, trainer: "Trainer") -> None:
         """After the last epoch; also where an error or Ctrl-C ended the fit, at any point of it."""
+
+
+def checked_callbacks(callbacks: Sequence[Callback]) -> list[Callback]:
+    """The callbacks that a user gave.
+
+    Raises
+    ------
+    TypeError
+        No sequence; or something else is among them.
+    """
+    given: list[Callback] = sequence("callbacks", callbacks, "Callback objects")
+    for callback in given:
+        if not isinstance(callback, Callback):
+            raise TypeError(f"callbacks must hold Callback objects; got {callback!r}")
+    return given
 
 
 class _Monitor(Callback):

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.callbacks import Callback
+from fastnn.callbacks import Callback, checked_callbacks
 from fastnn.checks import (
     Rng,
     generator,
@@ -18,7 +18,6 @@ from fastnn.checks import (
     one_of,
     positive_int,
     real_in,
-    sequence,
 )
 from fastnn.components import check_optional
 from fastnn.constraints import Constraint
@@ -142,11 +141,8 @@ class Trainer:
         self.batch_size = positive_int("batch_size", batch_size)
         self.rng = generator(rng)
         self.verbose = verbose
-        self.callbacks: list[Callback] = sequence("callbacks", callbacks, "Callback objects")
+        self.callbacks = checked_callbacks(callbacks)
         self.callbacks += [ProgressBar()] if verbose else []
-        for callback in self.callbacks:
-            if not isinstance(callback, Callback):
-                raise TypeError(f"callbacks must hold Callback objects; got {callback!r}")
         if metrics is None:
             metrics = self.loss.default_metrics()
         self.metrics = resolve_metrics(metrics)

@@ -13,6 +13,7 @@ import numpy as np
 
 import fastnn as fnn
 from fastnn.checks import Rng, as_array, as_real, generator, source_rows
+from fastnn.engine import EagerEngine
 from fastnn.lab.reports import Finding, Report, as_trainer
 from fastnn.layers import Dropout, Layer
 from fastnn.regularizers import Regularizer
@@ -395,14 +396,7 @@ class _Checks:
         )
         with trainer.restored():
             loss, _ = trainer.gradients(self.x[rows], targets[rows])
-        penalty = 0.0
-        for layer in self.model.layers:
-            part = layer.regularizer or regularizer
-            if part is None:
-                continue
-            for key in layer.weight_names:
-                weights = self.model.params[f"{layer.name}.{key}"]
-                penalty += part.penalty(self.model.backend.kernels, weights, None)
+        penalty = EagerEngine(self.model, self.loss, fnn.SGD(), regularizer).penalty()
         return loss - penalty, loss
 
     def _handful(self, targets: np.ndarray) -> np.ndarray:

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.callbacks import Callback
-from fastnn.checks import name_among, one_of, positive_int, real_dtype, real_in, sequence
+from fastnn.callbacks import checked_callbacks
+from fastnn.checks import name_among, one_of, positive_int, real_dtype, real_in
 from fastnn.optimizers import OPTIMIZERS, SGD, Adam, Momentum, Nesterov, Optimizer
 
 LR_NAMES = ("constant", "invscaling", "adaptive")  # or a schedule
@@ -28,9 +28,7 @@ def check_parameters(estimator: Any) -> None:
     if not (isinstance(estimator.batch_size, str) and estimator.batch_size == "auto"):
         positive_int("batch_size", estimator.batch_size)
     real_in("validation_fraction", estimator.validation_fraction, 0, 1, open_high=True)
-    for callback in sequence("callbacks", estimator.callbacks, "Callback objects"):
-        if not isinstance(callback, Callback):
-            raise TypeError(f"callbacks must hold Callback objects; got {callback!r}")
+    checked_callbacks(estimator.callbacks)
     if estimator.dtype is not None:
         real_dtype(estimator.dtype)
     make_optimizer(estimator)
