@@ -165,13 +165,31 @@ def test_input_that_is_not_finite_is_divergence(value, executor):
     assert numbers(model) == before
 
 
+def regression(executor, lr):
+    """A trainer of a single weight and bias, which start at zero."""
+    model = fnn.Sequential([fnn.Affine(1, "zeros")], 1, dtype="float64", backend=executor.backend)
+    return trainer_of(model, executor, loss="mean_squared_error", optimizer=fnn.SGD(lr))
+
+
 def test_every_fit_judges_anew_what_has_exploded(executor):
     """A loss of a million million after one of 1, for numbers a million times as large."""
-    model = fnn.Sequential([fnn.Affine(1, "zeros")], 1, dtype="float64", backend=executor.backend)
-    trainer = trainer_of(model, executor, loss="mean_squared_error", lr=1e-6)
+    trainer = regression(executor, 1e-6)
     ones = np.ones((20, 1))
     trainer.fit(ones, ones, epochs=1)
     assert trainer.fit(ones, 1e6 * ones, epochs=1)["loss"] == pytest.approx([1, 1e12], rel=1e-3)
+
+
+def test_a_first_loss_of_zero_leaves_room_for_the_next(executor):
+    x = np.ones((40, 1))
+    history = regression(executor, 0.01).fit(x, np.repeat([0.0, 1.0], 20), epochs=1, shuffle=False)
+    assert history["loss"] == [0.5]
+
+
+def test_an_infinite_loss_is_divergence_after_a_huge_one_too(executor):
+    """A hundred million times the first loss is more than a float can hold."""
+    with pytest.raises(fnn.DivergenceError) as caught:
+        regression(executor, 1e3).fit(np.ones((20, 1)), np.full(20, 1e152), epochs=5)
+    assert caught.value.loss == np.inf
 
 
 def test_training_can_go_on_with_a_lower_rate():
