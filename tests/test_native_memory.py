@@ -3,6 +3,8 @@
 import json
 import sys
 import tracemalloc
+import weakref
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -90,6 +92,19 @@ def test_a_hundred_thousand_steps_do_not_grow(run_python):
     assert steps == 102_000
     assert grown < 2e6
     assert seconds < 20
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_data_of_a_fit_are_not_kept(fails):
+    x = np.ones((50, 4), np.float32)
+    x[-1] = np.nan if fails else 1
+    kept = weakref.ref(x)
+    model = fnn.mlp(4, [3], 2, rng=0, backend="cython")
+    trainer = fnn.Trainer(model, engine="native", batch_size=10, rng=0, verbose=False)
+    with pytest.raises(fnn.DivergenceError) if fails else nullcontext():
+        trainer.fit(x, np.zeros(50, int), epochs=2)
+    del x
+    assert kept() is None
 
 
 def program_of(rows, steps, batch=10):
