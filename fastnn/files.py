@@ -73,7 +73,7 @@ def _mode_of(target: str) -> int | None:
     finally:
         os.close(descriptor)
     if not stat.S_ISREG(mode):
-        raise ValueError(f"path must name a regular file, got the device or pipe {target!r}.")
+        raise ValueError(f"path must name a regular file; got the device or pipe {target!r}")
     return stat.S_IMODE(mode)
 
 

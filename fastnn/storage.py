@@ -129,20 +129,18 @@ def read_file(path: FilePath) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 def _storable(name: str, array: np.ndarray) -> NDArray[Any]:
     """Return `array` little-endian and C-contiguous, copied only where it is not."""
     if not isinstance(name, str):
-        raise TypeError(f"arrays must have str names, got {name!r}.")
+        raise TypeError(f"arrays must have str names; got {name!r}")
     if name == "__metadata__":
-        raise ValueError("arrays cannot hold an array named '__metadata__': safetensors needs it.")
+        raise ValueError("arrays cannot hold an array named '__metadata__': safetensors needs it")
     try:
         name.encode()
     except UnicodeEncodeError:
-        raise ValueError(f"arrays must have names that UTF-8 can encode, got {name!r}.") from None
+        raise ValueError(f"arrays must have names that UTF-8 can encode; got {name!r}") from None
     if not isinstance(array, np.ndarray):
-        raise TypeError(f"arrays[{name!r}] must be a NumPy array, got {type(array).__name__}.")
+        raise TypeError(f"arrays[{name!r}] must be a NumPy array; got {type(array).__name__}")
     dtype = _LITTLE_ENDIAN.get(array.dtype.name)
     if dtype is None:
-        raise TypeError(
-            f"arrays[{name!r}] must have dtype {_DTYPE_NAMES}, got {array.dtype}. Convert it."
-        )
+        raise TypeError(f"arrays[{name!r}] must have dtype {_DTYPE_NAMES}; got {array.dtype}")
     # Not np.ascontiguousarray, which makes a vector of a 0-d array.
     return np.asarray(array, dtype=dtype, order="C")
 
@@ -163,8 +161,8 @@ def _serialize(arrays: Mapping[str, np.ndarray], text: str) -> list[bytes | memo
     header = _header_bytes({"__metadata__": metadata, **json.loads(bytes(data[8:end]))})
     if len(header) > _MAX_HEADER:
         raise ValueError(
-            f"description and array names must fit into {_MAX_HEADER} bytes of JSON, "
-            f"got {len(header)}. Store long lists of numbers as arrays."
+            f"description and array names must fit into {_MAX_HEADER} bytes of JSON; "
+            f"got {len(header)}: store long lists of numbers as arrays"
         )
     return [len(header).to_bytes(8, "little"), header, data[end:]]
 
@@ -208,28 +206,28 @@ def _check_json(value: Any, keys: tuple[str | int, ...]) -> None:
     json.dumps alone would turn tuples into lists and keys into strings.
     """
     if len(keys) > _MAX_DEPTH:
-        raise ValueError(f"description must not be nested deeper than {_MAX_DEPTH} levels.")
+        raise ValueError(f"description must not be nested deeper than {_MAX_DEPTH} levels")
     if isinstance(value, dict):
         for key, item in value.items():
             if not isinstance(key, str):
-                raise TypeError(f"{_where(keys)} must have str keys, got {key!r}.")
+                raise TypeError(f"{_where(keys)} must have str keys; got {key!r}")
             _check_json(item, (*keys, key))
     elif isinstance(value, list):
         for index, item in enumerate(value):
             _check_json(item, (*keys, index))
     elif isinstance(value, float):
         if not math.isfinite(value):
-            raise ValueError(f"{_where(keys)} must be finite, got {value}.")
+            raise ValueError(f"{_where(keys)} must be finite; got {value}")
     elif isinstance(value, int):
         if value.bit_length() > _MAX_INT_BITS:
             raise ValueError(
-                f"{_where(keys)} must be an integer of at most {_MAX_INT_BITS} bits, "
-                f"got one of {value.bit_length()} bits."
+                f"{_where(keys)} must be an integer of at most {_MAX_INT_BITS} bits; "
+                f"got one of {value.bit_length()} bits"
             )
     elif not (value is None or isinstance(value, str)):
         raise TypeError(
-            f"{_where(keys)} must be a dict, list, str, int, float, bool or None, "
-            f"got {type(value).__name__}."
+            f"{_where(keys)} must be a dict, list, str, int, float, bool or None; "
+            f"got {type(value).__name__}"
         )
 
 

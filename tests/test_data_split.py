@@ -74,7 +74,7 @@ def test_an_empty_part_is_refused(n, share):
 
 
 def test_labels_of_another_length_are_refused():
-    with pytest.raises(ValueError, match=r"labels must have shape \(10,\), got \(9,\)"):
+    with pytest.raises(ValueError, match=r"labels must have shape \(10,\); got \(9,\)"):
         split_indices(10, 0.5, labels=np.zeros(9, int))
 
 
@@ -131,7 +131,7 @@ def test_lengths_must_match(data):
         train_validation_split(x, t, sample_weight=weight[1:])
     with pytest.raises(ValueError, match="t must have a row for each sample"):
         train_validation_split(x, 3)
-    with pytest.raises(ValueError, match="x has no rows"):
+    with pytest.raises(ValueError, match="x must have at least one row"):
         train_validation_split(x[:0], t[:0])
 
 

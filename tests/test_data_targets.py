@@ -47,9 +47,9 @@ def test_labels_of_another_rank_are_refused(labels):
 
 
 def test_labels_out_of_range_are_refused():
-    with pytest.raises(ValueError, match="must be 0 or more, got -1"):
+    with pytest.raises(ValueError, match="must be at least 0; got -1"):
         one_hot([0, -1])
-    with pytest.raises(ValueError, match="must be below n_classes=3, got 3"):
+    with pytest.raises(ValueError, match="must be below n_classes=3; got 3"):
         one_hot([0, 3], 3)
 
 

@@ -262,16 +262,16 @@ def test_data_is_aligned(written):
 @pytest.mark.parametrize(
     ("value", "error", "match"),
     [
-        (float("nan"), ValueError, r"description\['a'\]\[1\] must be finite, got nan"),
-        (float("inf"), ValueError, "must be finite, got inf"),
-        (-float("inf"), ValueError, "must be finite, got -inf"),
+        (float("nan"), ValueError, r"description\['a'\]\[1\] must be finite; got nan"),
+        (float("inf"), ValueError, "must be finite; got inf"),
+        (-float("inf"), ValueError, "must be finite; got -inf"),
         (np.float64("nan"), ValueError, "must be finite"),
-        (2**256, ValueError, "at most 256 bits, got one of 257 bits"),
+        (2**256, ValueError, "at most 256 bits; got one of 257 bits"),
         (-(2**256), ValueError, "at most 256 bits"),
         pytest.param(10**5000, ValueError, "at most 256 bits", id="huge"),
         ((1, 2), TypeError, r"description\['a'\]\[1\] must be a dict.*got tuple"),
-        ({1: 2}, TypeError, r"description\['a'\]\[1\] must have str keys, got 1"),
-        ({"b": {None: 2}}, TypeError, r"\['b'\] must have str keys, got None"),
+        ({1: 2}, TypeError, r"description\['a'\]\[1\] must have str keys; got 1"),
+        ({"b": {None: 2}}, TypeError, r"\['b'\] must have str keys; got None"),
         (np.float32(1), TypeError, "got float32"),
         (np.int64(1), TypeError, "got int64"),
         (np.ones(2), TypeError, "got ndarray"),
@@ -331,9 +331,9 @@ def test_other_dtypes_are_refused(path, dtype):
 @pytest.mark.parametrize(
     ("arrays", "error", "match"),
     [
-        ({"w": [1.0]}, TypeError, r"arrays\['w'\] must be a NumPy array, got list"),
-        ({"w": np.float32(1)}, TypeError, r"arrays\['w'\] must be a NumPy array, got float32"),
-        ({1: np.ones(2)}, TypeError, "arrays must have str names, got 1"),
+        ({"w": [1.0]}, TypeError, r"arrays\['w'\] must be a NumPy array; got list"),
+        ({"w": np.float32(1)}, TypeError, r"arrays\['w'\] must be a NumPy array; got float32"),
+        ({1: np.ones(2)}, TypeError, "arrays must have str names; got 1"),
         ({"__metadata__": np.ones(2)}, ValueError, "__metadata__"),
         ({"\ud800": np.ones(2)}, ValueError, "UTF-8"),
     ],
@@ -495,7 +495,7 @@ def test_pipe_is_not_replaced(path, has_reader):
             os.close(reader)
     if has_reader:
         assert isinstance(error, ValueError)
-        assert str(error).startswith("path must name a regular file, got the device or pipe ")
+        assert str(error).startswith("path must name a regular file; got the device or pipe ")
     else:
         assert isinstance(error, OSError)
         assert error.errno == errno.ENXIO

@@ -43,7 +43,7 @@ def split_indices(
     if not 0 < n_held < n:
         raise ValueError(
             f"share={share:g} of {n} rows leaves {n - n_held} and holds out {n_held}: "
-            "both parts need at least one row."
+            "both parts need at least one row"
         )
     order = epoch_order(n, rng)
     if labels is None:
@@ -110,7 +110,7 @@ def k_fold(
 def _labels_of_rows(labels: ArrayLike, n: int) -> NDArray[Any]:
     labels = np.asarray(labels)
     if labels.shape != (n,):
-        raise ValueError(f"labels must have shape ({n},), got {labels.shape}.")
+        raise ValueError(f"labels must have shape ({n},); got {labels.shape}")
     return labels
 
 
@@ -220,7 +220,7 @@ def train_validation_test_split(
     if not 0 < n_validation < len(x):
         raise ValueError(
             f"validation={validation:g} and test={test:g} leave {len(x) - n_validation} rows to "
-            f"train on and {n_validation} to validate: every part needs at least one."
+            f"train on and {n_validation} to validate: every part needs at least one"
         )
     share = n_validation / len(x)
     trained, validated = train_validation_split(x, t, share, rng=draws, stratify=stratify)
@@ -265,13 +265,13 @@ def _check_rows(arrays: dict[str, NDArray[Any]]) -> None:
     """Refuse arrays that do not all have as many rows as `x`, and at least one."""
     for name, array in arrays.items():
         if array.ndim == 0:
-            raise ValueError(f"{name} must have a row for each sample, got a scalar.")
+            raise ValueError(f"{name} must have a row for each sample; got a scalar")
         if len(array) != len(arrays["x"]):
             raise ValueError(
-                f"{name} has {len(array)} rows and x has {len(arrays['x'])}: they must match."
+                f"{name} has {len(array)} rows and x has {len(arrays['x'])}: they must match"
             )
     if len(arrays["x"]) == 0:
-        raise ValueError("x has no rows to split.")
+        raise ValueError("x must have at least one row")
 
 
 def _classes(t: NDArray[Any]) -> NDArray[Any]:
@@ -282,5 +282,5 @@ def _classes(t: NDArray[Any]) -> NDArray[Any]:
         return classes
     raise ValueError(
         "stratify=True needs t as integer labels (N,) or as one row of class probabilities for "
-        f"each sample (N, classes), got shape {t.shape} and dtype {t.dtype}."
+        f"each sample (N, classes); got shape {t.shape} and dtype {t.dtype}"
     )

@@ -38,20 +38,20 @@ def one_hot(
     """
     labels = np.asarray(labels)
     if not np.issubdtype(labels.dtype, np.integer):
-        raise TypeError(f"labels must be integers, got dtype {labels.dtype}.")
+        raise TypeError(f"labels must be integers; got dtype {labels.dtype}")
     if labels.ndim != 1:
-        raise ValueError(f"labels must have shape (N,), got {labels.shape}.")
+        raise ValueError(f"labels must have shape (N,); got {labels.shape}")
     lowest, highest = (int(labels.min()), int(labels.max())) if labels.size else (0, -1)
     if lowest < 0:
-        raise ValueError(f"labels must be 0 or more, got {lowest}.")
+        raise ValueError(f"labels must be at least 0; got {lowest}")
     if n_classes is None:
         if labels.size == 0:
-            raise ValueError("labels is empty: give n_classes, which cannot be taken from it.")
+            raise ValueError("labels is empty: give n_classes, which cannot be taken from it")
         columns = highest + 1
     else:
         columns = positive_int("n_classes", n_classes)
     if highest >= columns:
-        raise ValueError(f"labels must be below n_classes={columns}, got {highest}.")
+        raise ValueError(f"labels must be below n_classes={columns}; got {highest}")
     out = np.zeros((labels.size, columns), dtype=dtype)
     out[np.arange(labels.size), labels] = 1
     return out
