@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from networks import blobs, numbers
+from networks import blobs, every_layer, numbers
 from scipy import special, stats
 
 import fastnn as fnn
@@ -51,6 +51,16 @@ def alone(layer, n_in=5, dtype="float64", backend=None, rng=0):
 
 def close(actual, expected, dtype):
     np.testing.assert_allclose(actual, expected, rtol=0, atol=TOLERANCE[dtype] * 10)
+
+
+@pytest.mark.parametrize("train", [False, True])
+def test_no_layer_gives_a_gradient_that_nobody_needs(train, backend):
+    model = every_layer(backend)
+    model.forward(blobs(10)[0], train=train)
+    for layer in model.layers:
+        dout = np.ones((10, layer.n_out))
+        assert layer.backward(dout, input_gradient=False) is None, layer.name
+        assert layer.backward(dout).shape == (10, layer.n_in), layer.name
 
 
 # -- formulas --------------------------------------------------------------------------------------
