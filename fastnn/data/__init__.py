@@ -1,7 +1,6 @@
 """Data sets, batches, splits and preprocessing.
 
-Importing this package loads NumPy and the standard library only; pooch and scikit-learn are
-imported by the functions that need them.
+pooch and scikit-learn are imported by the functions that need them.
 """
 
 from fastnn.data.batches import batch_slices, epoch_batches, epoch_order

@@ -181,10 +181,10 @@ class Epochs(fnn.Callback):
         self.progress(self.done + share, self.total, self.text)
 
 
-def history_rows(fits: Mapping[str, Curves], column: str = "network") -> list[dict[str, Any]]:
-    """Every epoch of every fit as a row, the epochs counted from 1; `column` holds the names."""
+def history_rows(fits: Mapping[str, Curves]) -> list[dict[str, Any]]:
+    """Every epoch of every fit as a row, the epochs counted from 1."""
     return [
-        {column: name, "epoch": epoch + 1} | {key: history[key][epoch] for key in history}
+        {"network": name, "epoch": epoch + 1} | {key: history[key][epoch] for key in history}
         for name, history in fits.items()
         for epoch in range(len(history["loss"]))
     ]

@@ -13,7 +13,7 @@ import numpy as np
 from fastnn.markup import Markup, markup
 
 WIDTH, HEIGHT = 420, 290  # of a picture, in units that are pixels at its full width
-FONT = 12
+MARGIN = 0.04  # of an axis, beyond the values on it
 # Colours of series, which the page gives: .s0, .s1 ...; as many as can be told apart.
 SERIES = 7
 POINTS = 600  # of a line, at most
@@ -49,7 +49,6 @@ class Axis:
         values: Sequence[float] | np.ndarray,
         *,
         log: bool = False,
-        margin: float = 0.04,
     ) -> "Axis":
         """An axis that holds all finite values, with some space beyond them.
 
@@ -60,9 +59,9 @@ class Axis:
         low, high = (float(array.min()), float(array.max())) if len(array) else (0.0, 1.0)
         log = log and low > 0
         if log:
-            space = (high / low) ** margin
+            space = (high / low) ** MARGIN
             return cls(label, low / space, high * space, log=True)
-        space = margin * (high - low)
+        space = MARGIN * (high - low)
         return cls(label, low - space, high + space)
 
     def at(self, value: float) -> float:
