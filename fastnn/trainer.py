@@ -191,7 +191,16 @@ class Trainer:
         name_among("engine", engine, ("auto", "eager", "native"))
         if engine == "eager":
             return "eager", "engine='eager' was asked for"
-        obstacle = training_obstacle(
+        obstacle = self._obstacle()
+        if obstacle is None:
+            return "native", "every part has a native form"
+        if engine == "native":
+            raise NotBuiltError(f"engine='native' is not possible: {obstacle}; use engine='auto'")
+        return "eager", obstacle
+
+    def _obstacle(self) -> str | None:
+        """Why no native program can train with these parts; None if one can."""
+        return training_obstacle(
             self.model,
             self.loss,
             self.optimizer,
@@ -199,11 +208,6 @@ class Trainer:
             self.metrics,
             self.constraint,
         )
-        if obstacle is None:
-            return "native", "every part has a native form"
-        if engine == "native":
-            raise NotBuiltError(f"engine='native' is not possible: {obstacle}; use engine='auto'")
-        return "eager", obstacle
 
     def _flops(self) -> float:
         """Floating-point operations of a step: six for each weight and row."""
@@ -251,8 +255,9 @@ class Trainer:
         Raises
         ------
         TypeError, ValueError
-            An argument of the wrong type, shape or range: nothing has been trained then. Or the
-            schedule gives a rate that is negative or not finite.
+            An argument of the wrong type, shape or range, or a part of the trainer that was
+            replaced: nothing has been trained then. Or the schedule gives a rate that is negative
+            or not finite.
         DivergenceError
             The loss is not finite, or has grown beyond return. The model, and the optimizer, are
             back at the end of the last good epoch.
@@ -266,6 +271,7 @@ class Trainer:
             of 0.
         """
         epochs = positive_int("epochs", epochs)
+        self._check_parts()
         examples = self._examples(x, y, sample_weight, class_weight)
         rows, validation = self._validation(examples, validation_data, validation_share)
         batches = batch_slices(len(rows), self.batch_size, merge_single=self._has_batchnorm())
@@ -569,6 +575,21 @@ class Trainer:
         """Let the model know what makes probabilities of its outputs."""
         if self.loss.output_activation is not None:
             self.model.output_activation = self.loss.output_activation
+
+    def _check_parts(self) -> None:
+        """Refuse parts that the engine does not have: it would go on with those it was made of."""
+        parts = ("model", "loss", "optimizer", "regularizer", "constraint")
+        for name in (*parts, "clip_norm", "clip_value"):
+            if getattr(self, name) is not getattr(self._runner, name):
+                raise ValueError(
+                    f"{name} was replaced after the trainer was made, which would go on with the "
+                    "old one: make a new Trainer"
+                )
+        obstacle = self._obstacle() if self.engine == "native" else None
+        if obstacle:
+            raise ValueError(
+                f"the trainer was made for the native engine, and now {obstacle}: make a new one"
+            )
 
     def _check_outputs(self) -> None:
         last = self.model.layers[-1]

@@ -167,10 +167,11 @@ def test_a_mistake_in_build_is_told_once_all_trials_made_it():
 
 def test_a_score_that_is_not_finite_is_a_failure():
     def judged(params, seed):
-        trainer = build({"lr": 0.01}, seed)
-        value = params["value"]
-        trainer.metrics = {"odd": lambda out, y: value}
-        return trainer
+        def odd(out, y):
+            return params["value"]
+
+        model = build({"lr": 0.01}, seed).model
+        return fnn.Trainer(model, metrics=[odd], rng=seed)
 
     result = fnn.lab.grid_search(
         judged, {"value": [math.nan, 2.0]}, X, Y, epochs=1, monitor="val_odd", verbose=False

@@ -72,6 +72,48 @@ def test_what_has_no_native_form_runs_eagerly_and_says_why(backend):
         trainer.fit(*blobs(20), epochs=1)
 
 
+@pytest.mark.parametrize(("name", "part"), [
+    ("model", fnn.mlp(8, [6], 3)),
+    ("loss", fnn.SoftmaxCrossEntropy()),
+    ("optimizer", fnn.SGD(1.0)),
+    ("regularizer", fnn.L2(10.0)),
+    ("constraint", fnn.MaxNorm(1.0)),
+    ("clip_norm", 1e-3),
+    ("clip_value", 1e-3),
+])  # fmt: skip
+def test_a_part_cannot_be_replaced_without_a_word(name, part, executor):
+    """The engine would go on with the part that it was made of."""
+    trainer = trainer_of(executor=executor)
+    setattr(trainer, name, part)
+    with pytest.raises(ValueError, match=f"^{name} was replaced"):
+        trainer.fit(*blobs(20), epochs=1)
+    assert trainer.step == 0
+
+
+@pytest.mark.parametrize("comes", ["MyPenalty", "largest"])
+def test_what_has_no_native_form_is_no_less_heard_where_it_comes_later(comes, executor):
+    """Eager steps take it; the native program would go on without it."""
+
+    class MyPenalty(fnn.L2):
+        pass
+
+    def largest(outputs, targets):
+        return outputs.max()
+
+    trainer = trainer_of(executor=executor)
+    if comes == "MyPenalty":
+        trainer.model.layers[0].regularizer = MyPenalty(1e3)
+    else:
+        trainer.metrics = {"largest": largest}
+    if executor.engine == "native":
+        with pytest.raises(ValueError, match=f"was made for the native engine, and now .*{comes}"):
+            trainer.fit(*blobs(20), epochs=1)
+        assert trainer.step == 0
+    else:
+        history = trainer.fit(*blobs(20), epochs=1)
+        assert history["loss"][0] > 100 if comes == "MyPenalty" else "largest" in history
+
+
 def test_the_number_of_threads(monkeypatch):
     small, large = fnn.mlp(8, [6], 3), fnn.mlp(784, [1000], 10)
     monkeypatch.delenv("FASTNN_THREADS", raising=False)
