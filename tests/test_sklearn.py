@@ -315,6 +315,17 @@ def test_partial_fits_are_epochs_also_across_a_pickle(target, solver):
     assert (parts.n_iter_, parts.t_) == (1, whole.t_)
 
 
+def test_batches_and_penalty_follow_the_rows_of_each_partial_fit():
+    """A pickle brings no trainer along: the one made anew does as the one that is there."""
+    x, y = task("classes")
+    model = MLPClassifier(alpha=10.0, random_state=0).partial_fit(x[:15], y[:15], classes=[0, 1, 2])
+    twin = pickle.loads(pickle.dumps(model))
+    for each in (model, twin):
+        each.partial_fit(x, y)
+    assert model.loss_ == twin.loss_
+    np.testing.assert_array_equal(model.coefs_[0], twin.coefs_[0])
+
+
 def test_partial_fit_minds_its_classes():
     x, y = task("classes")
     with pytest.raises(ValueError, match="first call to partial_fit"):
