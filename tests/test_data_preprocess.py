@@ -103,6 +103,11 @@ def test_what_is_constant_becomes_zero_or_the_low_end(number, dtype):
     np.testing.assert_allclose(MinMax(3, 4).fit_transform(x), 3, rtol=1e-6 * (1 + number))
 
 
+def test_a_share_of_no_variance_is_a_single_component():
+    codes = PCA(0.9).fit_transform(np.ones((5, 3)))
+    np.testing.assert_array_equal(codes, np.zeros((5, 1)))
+
+
 def test_whitened_features_have_no_correlation_and_variance_one():
     x = X[:, [0, 1, 2, 3, 5]]
     for method in ("pca", "zca"):

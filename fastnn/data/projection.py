@@ -45,9 +45,9 @@ class _Projection(Preprocessor):
         if self.components is None:
             return len(variances)
         if isinstance(self.components, float):
-            shares = np.cumsum(variances) / variances.sum()
-            # Rounding may keep the last share below 1.
-            return min(int(np.searchsorted(shares, self.components)) + 1, len(variances))
+            held, wanted = np.cumsum(variances), self.components * variances.sum()
+            # Rounding may keep the last sum below what is wanted.
+            return min(int(np.searchsorted(held, wanted)) + 1, len(variances))
         if self.components > len(variances):
             raise ValueError(
                 f"components must be at most {len(variances)}, the least of rows and features; "
