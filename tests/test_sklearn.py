@@ -642,9 +642,11 @@ def test_ctrl_c_ends_a_fit_with_what_there_is():
     assert model.predict(x).shape == y.shape
 
 
-def test_divergence_is_an_error_unless_there_is_a_best_model():
+@pytest.mark.parametrize("rate", [1e4, 1e300])
+def test_divergence_is_an_error_unless_there_is_a_best_model(rate):
+    """At the second rate in the first epoch: the best is then the model that it began with."""
     x, y = task("number")
-    settings = {"solver": "sgd", "learning_rate_init": 1e4, "activation": "identity"}
+    settings = {"solver": "sgd", "learning_rate_init": rate, "activation": "identity"}
     with pytest.raises(ValueError, match="non-finite parameter weights"):
         MLPRegressor(**settings).fit(x, y)
     model = MLPRegressor(**settings, early_stopping=True, random_state=0)
