@@ -147,7 +147,8 @@ class Trainer:
             metrics = self.loss.default_metrics()
         self.metrics = resolve_metrics(metrics)
         self.history = History()
-        self.schedule: Callable[[float], float] = as_schedule(self.optimizer.lr)
+        self._lr = self.optimizer.lr
+        self.schedule: Callable[[float], float] = as_schedule(self._lr)
         self.lr_factor = 1.0
         self.epoch = 0
         self.stop_training = False
@@ -272,6 +273,7 @@ class Trainer:
         """
         epochs = positive_int("epochs", epochs)
         self._check_parts()
+        self._check_native()
         examples = self._examples(x, y, sample_weight, class_weight)
         rows, validation = self._validation(examples, validation_data, validation_share)
         batches = batch_slices(len(rows), self.batch_size, merge_single=self._has_batchnorm())
@@ -396,12 +398,13 @@ class Trainer:
         Raises
         ------
         TypeError, ValueError
-            An argument of the wrong type, shape or range.
+            An argument of the wrong type, shape or range, or a part that was replaced.
         DivergenceError
             The loss is not finite, or has grown beyond return; the parameters are not updated.
         """
         if lr is not None:
             lr = real_in("lr", lr, 0, open_low=True)
+        self._check_parts()
         examples = self._examples(x, y, sample_weight)
         self._check_batches([slice(0, len(examples))])
         self._name_outputs()
@@ -585,6 +588,14 @@ class Trainer:
                     f"{name} was replaced after the trainer was made, which would go on with the "
                     "old one: make a new Trainer"
                 )
+        if self.optimizer.lr != self._lr:
+            raise ValueError(
+                "optimizer.lr was changed after the trainer was made: set trainer.schedule, to "
+                "fnn.Constant(lr) for example"
+            )
+
+    def _check_native(self) -> None:
+        """Refuse what has come to the parts and the native program would leave out."""
         obstacle = self._obstacle() if self.engine == "native" else None
         if obstacle:
             raise ValueError(

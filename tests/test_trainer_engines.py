@@ -85,9 +85,20 @@ def test_a_part_cannot_be_replaced_without_a_word(name, part, executor):
     """The engine would go on with the part that it was made of."""
     trainer = trainer_of(executor=executor)
     setattr(trainer, name, part)
-    with pytest.raises(ValueError, match=f"^{name} was replaced"):
-        trainer.fit(*blobs(20), epochs=1)
+    for train in (trainer.fit, trainer.train_batch):
+        with pytest.raises(ValueError, match=f"^{name} was replaced"):
+            train(*blobs(20))
     assert trainer.step == 0
+
+
+def test_a_rate_that_comes_too_late_is_told_where_to_go():
+    optimizer = fnn.Adam(0.1)
+    trainer = trainer_of(optimizer=optimizer)
+    optimizer.lr = 0.01
+    with pytest.raises(ValueError, match=r"optimizer\.lr was changed .* set trainer\.schedule"):
+        trainer.fit(*blobs(20), epochs=1)
+    optimizer.lr = 0.1
+    assert trainer.fit(*blobs(20), epochs=1)["lr"] == [0.1]
 
 
 @pytest.mark.parametrize("comes", ["MyPenalty", "largest"])
