@@ -582,7 +582,7 @@ class Trainer:
     def _check_parts(self) -> None:
         """Refuse parts that the engine does not have: it would go on with those it was made of."""
         parts = ("model", "loss", "optimizer", "regularizer", "constraint")
-        for name in (*parts, "clip_norm", "clip_value"):
+        for name in (*parts, "clip_norm", "clip_value", "threads"):
             if getattr(self, name) is not getattr(self._runner, name):
                 raise ValueError(
                     f"{name} was replaced after the trainer was made, which would go on with the "

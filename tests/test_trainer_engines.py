@@ -80,6 +80,7 @@ def test_what_has_no_native_form_runs_eagerly_and_says_why(backend):
     ("constraint", fnn.MaxNorm(1.0)),
     ("clip_norm", 1e-3),
     ("clip_value", 1e-3),
+    ("threads", 7),
 ])  # fmt: skip
 def test_a_part_cannot_be_replaced_without_a_word(name, part, executor):
     """The engine would go on with the part that it was made of."""
