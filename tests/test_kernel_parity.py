@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cases import DTYPES, KERNELS, MIDDLE, SMALL, THREADED, Array, Case, cases
+from cases import DTYPES, KERNELS, MIDDLE, SMALL, THREADED, Array, Case, KernelCase, cases
 from checker import (
     assert_matches_reference,
     assert_outcomes_match,
@@ -19,6 +19,11 @@ from executors import CYTHON, EXECUTORS
 
 from fastnn._kernels import reference
 
+MAXOUT = [
+    name
+    for name, kernel in KERNELS.items()
+    if any("G" in a.shape for a in kernel.arrays().values())
+]
 ALL_CASES = [case for kernel in KERNELS.values() for case in cases(kernel)]
 
 
@@ -64,10 +69,16 @@ def test_reference_in_float32_is_close_to_float64(case: Case) -> None:
     assert_outcomes_match(single, double, kernel, arguments, "float32")
 
 
+def _fullest(kernel: KernelCase) -> str:
+    """The variant with the most arrays: sample weights are None in the plain one."""
+    return max(("plain", *kernel.variants), key=lambda variant: len(kernel.arrays(variant)))
+
+
 @pytest.mark.parametrize(("executor", "kernel"), list(product(EXECUTORS, KERNELS)))
 def test_takes_read_only_inputs(executor: str, kernel: str) -> None:
-    arguments = Case(kernel, *MIDDLE).arguments("float32")
-    for name, spec in KERNELS[kernel].arrays().items():
+    variant = _fullest(KERNELS[kernel])
+    arguments = Case(kernel, *MIDDLE, variant).arguments("float32")
+    for name, spec in KERNELS[kernel].arrays(variant).items():
         if spec.role == "read":
             arguments[name].flags.writeable = False
     function = getattr(EXECUTORS[executor], kernel)
@@ -148,7 +159,7 @@ def _refusals() -> list[Any]:
         (executor, kernel.name, name, layout)
         for executor in CYTHON
         for kernel in KERNELS.values()
-        for name, spec in kernel.arrays().items()
+        for name, spec in kernel.arrays(_fullest(kernel)).items()
         for layout, (_, applies) in REFUSED.items()
         if applies(spec)
         # An array alone may be of either dtype.
@@ -173,10 +184,11 @@ def _assert_refused(
 def test_cython_refuses_other_layouts(
     executor: str, kernel: str, argument: str, layout: str
 ) -> None:
-    arguments = Case(kernel, *SMALL).arguments("float32")
+    variant = _fullest(KERNELS[kernel])
+    arguments = Case(kernel, *SMALL, variant).arguments("float32")
     arguments[argument] = REFUSED[layout][0](arguments[argument])
     # Where two arrays are of different dtypes, either may be called the wrong one.
-    named = tuple(KERNELS[kernel].arrays()) if layout == "other dtype" else (argument,)
+    named = tuple(KERNELS[kernel].arrays(variant)) if layout == "other dtype" else (argument,)
     _assert_refused(executor, kernel, arguments, named)
 
 
@@ -188,9 +200,10 @@ def _wrong_shapes() -> list[Any]:
         )
         for executor in CYTHON
         for kernel in KERNELS.values()
-        for name, spec in kernel.arrays().items()
+        for arrays in [kernel.arrays(_fullest(kernel))]
+        for name, spec in arrays.items()
         for axis, letter in enumerate(spec.shape)
-        if len(sharing := tuple(n for n, a in kernel.arrays().items() if letter in a.shape)) > 1
+        if len(sharing := tuple(n for n, a in arrays.items() if letter in a.shape)) > 1
     ]
 
 
@@ -200,7 +213,7 @@ def test_cython_refuses_wrong_shapes(
 ) -> None:
     """The axes of two arguments that should be equal differ: the message names one of them."""
     for change in (1, -1):
-        arguments = Case(kernel, *SMALL).arguments("float32")
+        arguments = Case(kernel, *SMALL, _fullest(KERNELS[kernel])).arguments("float32")
         array = arguments[argument]
         shape = [n + change * (i == axis) for i, n in enumerate(array.shape)]
         arguments[argument] = np.ascontiguousarray(np.resize(array, shape))
@@ -226,13 +239,48 @@ def test_cython_refuses_none_where_an_array_is_needed(
     _assert_refused(executor, kernel, arguments, (argument,))
 
 
+@pytest.mark.parametrize("label", [-1, SMALL[1], 2**40, -(2**63)])
 @pytest.mark.parametrize(
-    ("executor", "label"), list(product(CYTHON, [-1, SMALL[1], 2**40, -(2**63)]))
+    ("executor", "kernel"),
+    list(
+        product(CYTHON, [name for name, kernel in KERNELS.items() if "labels" in kernel.arrays()])
+    ),
 )
-def test_cython_refuses_labels_out_of_range(executor: str, label: int) -> None:
-    arguments = Case("softmax_cross_entropy", *SMALL).arguments("float32")
+def test_cython_refuses_labels_out_of_range(executor: str, kernel: str, label: int) -> None:
+    arguments = Case(kernel, *SMALL).arguments("float32")
     arguments["labels"][-1] = label
-    _assert_refused(executor, "softmax_cross_entropy", arguments, ("labels",))
+    _assert_refused(executor, kernel, arguments, ("labels",))
+
+
+@pytest.mark.parametrize("axis", ["N", "M"])
+@pytest.mark.parametrize(
+    ("executor", "loss"),
+    list(product(CYTHON, [name for name, kernel in KERNELS.items() if "weights" in kernel.spec()])),
+)
+def test_cython_refuses_losses_of_nothing(executor: str, loss: str, axis: str) -> None:
+    """No rows, or no columns: there is no mean."""
+    arguments = Case(loss, *SMALL).arguments("float32")
+    for name, spec in KERNELS[loss].arrays().items():
+        if axis in spec.shape:
+            arguments[name] = np.delete(arguments[name], np.s_[:], spec.shape.index(axis))
+    _assert_refused(executor, loss, arguments, (next(iter(arguments)),))
+
+
+@pytest.mark.parametrize("pieces", [0, 1, 256, 257])
+@pytest.mark.parametrize(("executor", "kernel"), list(product(CYTHON, MAXOUT)))
+def test_cython_counts_the_pieces_of_a_maxout_in_a_byte(
+    executor: str, kernel: str, pieces: int
+) -> None:
+    arguments = Case(kernel, *SMALL).arguments("float32")
+    name = "x" if "x" in arguments else "dx"
+    arguments[name] = np.resize(arguments[name], (SMALL[0], pieces, SMALL[1]))
+    if pieces in (1, 256):
+        last = arguments["x"][:, -1] if name == "x" else arguments["winners"]
+        last[:] = pieces - 1
+        function = getattr(EXECUTORS[executor], kernel)
+        assert_matches_reference(function, KERNELS[kernel], arguments, executor)
+    else:
+        _assert_refused(executor, kernel, arguments, (name,))
 
 
 # --------------------------------------------------------------------------------------------------
