@@ -85,17 +85,30 @@ def test_takes_read_only_inputs(executor: str, kernel: str) -> None:
     assert_matches_reference(function, KERNELS[kernel], arguments, executor)
 
 
-@pytest.mark.parametrize(("executor", "kernel"), list(product(CYTHON, KERNELS)))
-def test_threads_do_not_change_a_bit(executor: str, kernel: str) -> None:
+def _threaded_cases() -> list[Case]:
+    """Of each kernel a large call, and one in every variant that takes other ways through it."""
+    return [
+        case
+        for kernel in KERNELS.values()
+        for variant in ("plain", *kernel.variants)
+        for case in [Case(kernel.name, *THREADED, variant)]
+        # step1: the first steps of RAdam have a loop of their own.
+        if variant in ("plain", "step1") or case.new_types
+    ]
+
+
+@pytest.mark.parametrize("case", _threaded_cases(), ids=lambda case: case.id)
+@pytest.mark.parametrize("executor", CYTHON)
+def test_threads_do_not_change_a_bit(executor: str, case: Case) -> None:
     """Nor does a second run."""
-    module = CYTHON[executor]
-    arguments = Case(kernel, *THREADED).arguments("float32")
+    module, kernel = CYTHON[executor], KERNELS[case.kernel]
+    arguments = case.arguments("float32")
     outcomes = []
     before = module.set_threads(1)
     try:
         for threads in (1, 2, 3, 3):
             module.set_threads(threads)
-            outcomes.append(run(getattr(module, kernel), KERNELS[kernel], arguments))
+            outcomes.append(run(getattr(module, case.kernel), kernel, arguments))
     finally:
         module.set_threads(before)
     first = outcomes[0]
