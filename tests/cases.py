@@ -55,8 +55,12 @@ def _soft_targets(rng: np.random.Generator, shape: tuple[int, ...], made: Argume
     return weights / weights.sum(axis=1, keepdims=True)
 
 
+def _hot(labels: np.ndarray, classes: int) -> np.ndarray:
+    return (labels[:, None] == np.arange(classes)).astype(np.float64)
+
+
 def _one_hot(rng: np.random.Generator, shape: tuple[int, ...], made: Arguments) -> np.ndarray:
-    return np.eye(shape[1])[rng.integers(0, shape[1], shape[0])]
+    return _hot(rng.integers(0, shape[1], shape[0]), shape[1])
 
 
 def _one_nan(rng: np.random.Generator, shape: tuple[int, ...], made: Arguments) -> np.ndarray:
@@ -91,6 +95,9 @@ def _inv_std(rng: np.random.Generator, shape: tuple[int, ...], made: Arguments) 
 
 NORMAL = Fill(lambda rng, shape, made: rng.standard_normal(shape))
 WIDE = Fill(lambda rng, shape, made: 4 * rng.standard_normal(shape))
+# Of every size from 0.01 to 1000: beyond where exponentials underflow, in either dtype.
+FAR = Fill(lambda rng, shape, made: rng.standard_normal(shape) * 10 ** rng.uniform(-2, 2.5, shape))
+UNDECIDED = Fill(lambda rng, shape, made: 0.1 * rng.standard_normal(shape))
 POSITIVE = Fill(lambda rng, shape, made: rng.uniform(0.1, 2.0, shape), domain=(0.0, math.inf))
 PROBABILITY = Fill(lambda rng, shape, made: rng.uniform(0.01, 0.99, shape), domain=(0.0, 1.0))
 SYMMETRIC = Fill(lambda rng, shape, made: rng.uniform(-0.99, 0.99, shape), domain=(-1.0, 1.0))
@@ -244,8 +251,11 @@ def _softmax_terms(name: str, a: Arguments) -> dict[str, Any]:
 
 
 def _gaussian_noise_terms(name: str, a: Arguments) -> dict[str, Any]:
-    # The noise is a radius, up to 5.8, times a cosine: its error is relative to the radius.
-    return {"out": np.abs(a["x"]) + 6 * a["std"]}
+    # The noise is a radius times a cosine: its error is relative to the radius.
+    keys = reference._dropout_key(a["seed"], a["step"], a["layer"])
+    u = ((reference._element_hashes(a["x"].size, *keys) >> np.uint32(8)) + 1.0) * 2.0**-24
+    radius = np.sqrt(-2.0 * np.log(u)).reshape(a["x"].shape)
+    return {"out": np.abs(a["x"]) + a["std"] * radius}
 
 
 def _softmax_backward_terms(name: str, a: Arguments) -> dict[str, Any]:
@@ -255,7 +265,7 @@ def _softmax_backward_terms(name: str, a: Arguments) -> dict[str, Any]:
 
 def _guarded_cross_entropy_terms(name: str, a: Arguments) -> dict[str, Any]:
     classes = a["probs"].shape[1]
-    targets = np.eye(classes)[a["labels"]] if "labels" in a else a["targets"]
+    targets = _hot(a["labels"], classes) if "labels" in a else a["targets"]
     weights = np.ones(len(targets)) if a["weights"] is None else a["weights"]
     losses = (targets * np.abs(np.log(a["probs"] + a["guard"]))).sum(axis=1)
     return {RETURN: (weights * losses).mean()}
@@ -271,7 +281,7 @@ def _binary_cross_entropy_terms(name: str, a: Arguments) -> dict[str, Any]:
 
 def _cross_entropy_terms(name: str, a: Arguments) -> dict[str, Any]:
     classes = a["logits"].shape[1]
-    targets = np.eye(classes)[a["labels"]] if "labels" in a else np.abs(a["targets"])
+    targets = _hot(a["labels"], classes) if "labels" in a else np.abs(a["targets"])
     weights = np.ones(len(targets)) if a["weights"] is None else np.abs(a["weights"])
     terms, surprise = _softmax(a["logits"])
     mass = targets.sum(axis=1, keepdims=True)
@@ -312,9 +322,9 @@ class KernelCase:
         How large the added terms are; None where the result itself tells.
     ulps : int
         Rounding errors allowed beside those of the sums, in units of eps.
-    may_underflow : bool
-        Results below the smallest normal number may be zero: the exponential of the kernel need
-        not produce subnormals.
+    underflow : int
+        Results below so many of the smallest normal numbers may be zero, because the exponential of
+        the kernel need not produce subnormals: one, or what it may be multiplied by.
     any_shape : bool
         Takes arrays of any number of axes.
     allows_empty : bool
@@ -328,7 +338,7 @@ class KernelCase:
     products: tuple[str, ...] = ()
     magnitude: Magnitude | None = None
     ulps: int = 4
-    may_underflow: bool = False
+    underflow: int = 0
     any_shape: bool = False
     allows_empty: bool = True
 
@@ -351,6 +361,19 @@ class KernelCase:
 
 
 _WEIGHTED: Values = {"weights": read("N", POSITIVE)}
+_TIES: Values = {"pred": read("NM", TIES), "target": read("NM", TIES)}
+_WIDER: dict[str, Values] = {"wide": {"x": read("NM", WIDE)}, "far": {"x": read("NM", FAR)}}
+_KEYS: Values = {"seed": 20_240_229, "step": 17, "layer": 3}
+
+
+def _ratio_at(element: int) -> float:
+    """The largest ratio at which an element is kept: any more, and its hash would be too small."""
+    hashes = reference._element_hashes(element + 1, *reference._dropout_key(*_KEYS.values()))
+    return int(hashes[element]) / 2.0**32
+
+
+# One element of those that fill whole vectors in a MIDDLE case, one of the rest.
+_EDGES: dict[str, Values] = {f"edge_at_{i}": {"ratio": _ratio_at(i)} for i in (5, 988)}
 _ADAM: Values = {
     "p": update("P"),
     "g": read("P"),
@@ -363,7 +386,8 @@ _ADAM: Values = {
 }
 _ADAM_TERMS = all_terms_positive("p", negative=("g", "m"))
 # Two implementations of exp may each be two or three ulps off; neither need give subnormals.
-_EXPONENTIAL: dict[str, Any] = {"ulps": 6, "may_underflow": True}
+_EXPONENTIAL: dict[str, Any] = {"ulps": 6, "underflow": 1}
+_EXPONENTIAL_TIMES_X: dict[str, Any] = {"ulps": 6, "underflow": 1000}
 
 
 def _elementwise(name: str, arguments: Values, **traits: Any) -> KernelCase:
@@ -463,29 +487,38 @@ _TABLE = (
         "leaky_relu_backward",
         {"dout": read("NM"), "x": read("NM"), "slope": 0.01, "dx": write("NM")},
     ),
-    _elementwise("sigmoid_forward", {"x": read("NM"), "out": write("NM")}, may_underflow=True),
+    _elementwise(
+        "sigmoid_forward",
+        {"x": read("NM"), "out": write("NM")},
+        variants={**_WIDER},
+        underflow=1,
+    ),
     _elementwise(
         "sigmoid_backward",
         {"dout": read("NM"), "out": read("NM", PROBABILITY), "dx": write("NM")},
     ),
-    _elementwise("tanh_forward", {"x": read("NM"), "out": write("NM")}, ulps=6),
+    _elementwise(
+        "tanh_forward", {"x": read("NM"), "out": write("NM")}, variants={**_WIDER}, ulps=6
+    ),
     _elementwise(
         "tanh_backward", {"dout": read("NM"), "out": read("NM", SYMMETRIC), "dx": write("NM")}
     ),
     _elementwise(
         "elu_forward",
         {"x": read("NM"), "alpha": 1.0, "out": write("NM")},
+        variants={**_WIDER},
         ulps=6,
     ),
     _elementwise(
         "elu_backward",
         {"dout": read("NM"), "out": read("NM", ELU_OUTPUT), "alpha": 1.0, "dx": write("NM")},
+        variants={"at_the_kink": {"out": read("NM", TIES), "alpha": 1.3}},
         magnitude=_elu_backward_terms,
     ),
     _elementwise(
         "softplus_forward",
         {"x": read("NM"), "out": write("NM")},
-        variants={"wide": {"x": read("NM", WIDE)}},
+        variants={**_WIDER},
         **_EXPONENTIAL,
     ),
     _elementwise(
@@ -496,29 +529,29 @@ _TABLE = (
     _elementwise(
         "gelu_forward",
         {"x": read("NM"), "out": write("NM")},
-        variants={"wide": {"x": read("NM", WIDE)}},
+        variants={**_WIDER},
         magnitude=_gelu_forward_terms,
-        **_EXPONENTIAL,
+        **_EXPONENTIAL_TIMES_X,
     ),
     _elementwise(
         "gelu_backward",
         {"dout": read("NM"), "x": read("NM"), "dx": write("NM")},
-        variants={"wide": {"x": read("NM", WIDE)}},
+        variants={**_WIDER},
         magnitude=_gelu_backward_terms,
-        **_EXPONENTIAL,
+        **_EXPONENTIAL_TIMES_X,
     ),
     _elementwise(
         "silu_forward",
         {"x": read("NM"), "out": write("NM")},
-        variants={"wide": {"x": read("NM", WIDE)}},
-        **_EXPONENTIAL,
+        variants={**_WIDER},
+        **_EXPONENTIAL_TIMES_X,
     ),
     _elementwise(
         "silu_backward",
         {"dout": read("NM"), "x": read("NM"), "dx": write("NM")},
-        variants={"wide": {"x": read("NM", WIDE)}},
+        variants={**_WIDER},
         magnitude=_silu_backward_terms,
-        **_EXPONENTIAL,
+        **_EXPONENTIAL_TIMES_X,
     ),
     KernelCase("prelu_forward", {"x": read("NM"), "slope": read("M"), "out": write("NM")}),
     KernelCase(
@@ -548,9 +581,7 @@ _TABLE = (
         {
             "x": read("NM"),
             "ratio": 0.3,
-            "seed": 20_240_229,
-            "step": 17,
-            "layer": 3,
+            **_KEYS,
             "mask": write("NM", MASK),
             "out": write("NM"),
         },
@@ -560,6 +591,7 @@ _TABLE = (
             "zero_keys": {"seed": 0, "step": 0, "layer": 0},
             "largest_keys": {"seed": 2**63 - 1, "step": 2**63 - 1, "layer": 2**63 - 1},
             "wide_keys": {"seed": 0x0123456789ABCDEF, "step": 2**32 + 1, "layer": 2**40},
+            **_EDGES,
         },
     ),
     _elementwise(
@@ -571,13 +603,11 @@ _TABLE = (
         {
             "x": read("NM"),
             "ratio": 0.3,
-            "seed": 20_240_229,
-            "step": 17,
-            "layer": 3,
+            **_KEYS,
             "mask": write("NM", MASK),
             "out": write("NM"),
         },
-        variants={"keep_all": {"ratio": 0.0}, "drop_most": {"ratio": 0.97}},
+        variants={"keep_all": {"ratio": 0.0}, "drop_most": {"ratio": 0.97}, **_EDGES},
     ),
     _elementwise(
         "masking_noise_backward",
@@ -588,9 +618,7 @@ _TABLE = (
         {
             "x": read("NM"),
             "std": 0.5,
-            "seed": 20_240_229,
-            "step": 17,
-            "layer": 3,
+            **_KEYS,
             "out": write("NM"),
         },
         variants={
@@ -603,7 +631,11 @@ _TABLE = (
     KernelCase(
         "softmax_forward",
         {"x": read("NM"), "out": write("NM")},
-        variants={"masked": {"x": read("NM", MASKED)}, "negative": {"x": read("NM", NEGATIVE)}},
+        variants={
+            "masked": {"x": read("NM", MASKED)},
+            "negative": {"x": read("NM", NEGATIVE)},
+            "far": {"x": read("NM", FAR)},
+        },
         lengths={"out": "M"},
         magnitude=_softmax_terms,
         **_EXPONENTIAL,
@@ -709,6 +741,8 @@ _TABLE = (
             "value_only": {"dlogits": None},
             "one_hot": {"targets": read("NM", ONE_HOT)},
             "negative": {"logits": read("NM", NEGATIVE)},
+            "undecided": {"logits": read("NM", UNDECIDED)},
+            "far": {"logits": read("NM", FAR)},
         },
         lengths={RETURN: "NM"},
         magnitude=_binary_cross_entropy_terms,
@@ -719,7 +753,7 @@ _TABLE = (
         KernelCase(
             name,
             {"pred": read("NM"), "target": read("NM"), "weights": None, "dpred": write("NM")},
-            variants={"weighted": _WEIGHTED, "value_only": {"dpred": None}},
+            variants={"weighted": _WEIGHTED, "value_only": {"dpred": None}, "ties": _TIES},
             lengths={RETURN: "NM"},
             allows_empty=False,
         )
@@ -734,7 +768,7 @@ _TABLE = (
             "delta": 1.0,
             "dpred": write("NM"),
         },
-        variants={"weighted": _WEIGHTED, "value_only": {"dpred": None}},
+        variants={"weighted": _WEIGHTED, "value_only": {"dpred": None}, "ties": _TIES},
         lengths={RETURN: "NM"},
         allows_empty=False,
     ),
@@ -760,6 +794,7 @@ _TABLE = (
         {"g": update("NM"), "norm": 3.0, "limit": 1.0},
         variants={
             "within": {"limit": 5.0},
+            "just_within": {"limit": 3.001},
             "tiny": {"norm": 1e-6, "limit": 1e-7},
             "nan": {"norm": math.nan},
             "infinite": {"norm": math.inf},
@@ -848,6 +883,9 @@ KERNELS: dict[str, KernelCase] = {kernel.name: kernel for kernel in _TABLE}
 # --------------------------------------------------------------------------------------------------
 
 
+OTHER_VALUES = ("offset", "alike", "extreme", "nonfinite")
+
+
 def special_values(kind: str, dtype: str) -> tuple[float, ...]:
     """The values sprinkled over the inputs of an "extreme" or a "nonfinite" case."""
     if kind == "nonfinite":
@@ -880,9 +918,10 @@ def make_arguments(
         "plain" or one of ``kernel.variants``.
     inner : int, optional
         K; M if None.
-    values : {"normal", "offset", "extreme", "nonfinite"} or "nan in <argument>"
-        Standard normal numbers; the same plus 1000; the same with some numbers replaced by the
-        `special_values`; the same with a single NaN.
+    values : {"normal", "offset", "alike", "extreme", "nonfinite"} or "nan in <argument>"
+        Standard normal numbers; the same plus 1000; two numbers of one sign by turns, so that the
+        rounding errors of a sum do not cancel; standard normal numbers, some of them replaced by
+        the `special_values`; the same with a single NaN.
     """
     inner = cols if inner is None else inner
     # Two to four pieces, whatever the size.
@@ -898,7 +937,9 @@ def make_arguments(
         array = np.array(drawn, dtype=spec.fill.dtype or dtype)
         if values == f"nan in {name}":
             array[tuple(n // 2 for n in shape)] = np.nan
-        elif values in ("offset", "extreme", "nonfinite") and spec.fill.domain is not None:
+        elif values == "alike" and spec.fill is SOFT:
+            array[:] = 1.0 / cols
+        elif values in OTHER_VALUES and spec.fill.domain is not None:
             array = _with_values(array, values, spec.fill.domain, rng, dense=not kernel.lengths)
         made[name] = np.ascontiguousarray(array)
     return made
@@ -914,6 +955,9 @@ def _with_values(
     """Shift the values or replace some; where elements do not mix, a quarter of them."""
     if values == "offset":
         return array + 1000 if math.isinf(domain[0]) else array
+    if values == "alike":
+        size = rng.uniform(0.5, 1.0) * (-1 if math.isinf(domain[0]) else 1)
+        return np.resize(np.array([0.3, 0.4], array.dtype) * array.dtype.type(size), array.shape)
     specials = special_values(values, str(array.dtype))
     count = min(array.size, max(len(specials), array.size // 4) if dense else len(specials))
     flat = array.reshape(-1).copy()
@@ -985,6 +1029,8 @@ SIZES = (
 )
 MIDDLE = (33, 30, 17)
 SMALL = (5, 6, 4)
+TILED = (9, 600, 3)  # more columns than are handled together
+LONG = {"N": (20_001, 3, 2), "M": (3, 20_001, 2)}  # by the axis that is
 THREADED = (700, 1031, 129)  # enough work for a team of threads in every kernel that has one
 
 BENCHMARK_SIZES = tuple((n, width) for n in (1, 32, 100, 256) for width in (10, 64, 100, 784, 1024))
@@ -997,11 +1043,17 @@ def cases(kernel: KernelCase) -> Iterator[Case]:
         yield Case(name, *size)
     if kernel.allows_empty:
         yield Case(name, 0, 5, 3)
+    along_rows = any("M" in axes for axes in kernel.lengths.values())
     for variant in kernel.variants:
         yield Case(name, *MIDDLE, variant=variant)
+        other_sizes = [Case(name, *size, variant=variant) for size in (SMALL, TILED)]
+        if along_rows or other_sizes[0].new_types:
+            yield from other_sizes
     for values in ("offset", "extreme", "nonfinite"):
         if values != "offset" or kernel.lengths:
             yield Case(name, *MIDDLE, values=values)
+    for axis in () if kernel.products else sorted(set("".join(kernel.lengths.values()))):
+        yield Case(name, *LONG[axis], values="alike")
     for argument, spec in kernel.arrays().items():
         if spec.role != "written" and spec.fill.domain is not None:
             yield Case(name, *MIDDLE, values=f"nan in {argument}")

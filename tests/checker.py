@@ -157,7 +157,7 @@ def assert_outcomes_match(
 
 
 def _atol(kernel: KernelCase, limits: np.finfo) -> float:
-    return float(limits.tiny if kernel.may_underflow else 4 * limits.smallest_subnormal)
+    return float(max(kernel.underflow * limits.tiny, 4 * limits.smallest_subnormal))
 
 
 def _magnitudes(kernel: KernelCase, arguments: Arguments) -> dict[str, Any]:

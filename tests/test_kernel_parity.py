@@ -35,6 +35,8 @@ def _parity_parameters() -> list[Any]:
         for case in ALL_CASES
         for dtype in DTYPES
         if not (executor == "numba" and case.new_types and dtype == "float64")
+        # Sums in float64 of float64 drift likewise, in the reference too.
+        if not (case.values == "alike" and dtype == "float64")
     ]
 
 
@@ -55,7 +57,9 @@ def test_matches_the_reference(executor: str, case: Case, dtype: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "case", [c for c in ALL_CASES if c.values in ("normal", "offset")], ids=lambda case: case.id
+    "case",
+    [c for c in ALL_CASES if c.values in ("normal", "offset", "alike")],
+    ids=lambda case: case.id,
 )
 def test_reference_in_float32_is_close_to_float64(case: Case) -> None:
     kernel, arguments = KERNELS[case.kernel], case.arguments("float32")
