@@ -56,6 +56,15 @@ def test_matches_the_reference(executor: str, case: Case, dtype: str) -> None:
     assert_matches_reference(function, KERNELS[case.kernel], case.arguments(dtype), executor)
 
 
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_variance_of_a_feature_whose_mean_is_no_float32(executor: str) -> None:
+    """Where it is rounded, all deviations from it are off by the same."""
+    arguments = Case("batchnorm_forward", *SMALL).arguments("float32")
+    arguments["x"] += 1e6
+    function = EXECUTORS[executor].batchnorm_forward
+    assert_matches_reference(function, KERNELS["batchnorm_forward"], arguments, executor)
+
+
 @pytest.mark.parametrize(
     "case",
     [c for c in ALL_CASES if c.values in ("normal", "offset", "alike")],
