@@ -15,6 +15,7 @@ from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 
 # -fno-math-errno lets sqrt vectorize, -fno-trapping-math the comparisons; neither changes a result.
 # -ffinite-math-only and the rest of -ffast-math stay out: NaN and Inf go through.
@@ -32,14 +33,21 @@ if platform.machine().lower() in ("x86_64", "amd64"):
         "-mprefer-vector-width=512",
     ]
 if os.environ.get("FASTNN_BUILD_SETS"):
-    INSTRUCTION_SETS = {
-        name: INSTRUCTION_SETS[name] for name in os.environ["FASTNN_BUILD_SETS"].split(",")
-    }
+    chosen = os.environ["FASTNN_BUILD_SETS"].split(",")
+    if unknown := set(chosen) - INSTRUCTION_SETS.keys():
+        sys.exit(
+            f"FASTNN_BUILD_SETS must name some of {', '.join(INSTRUCTION_SETS)}, with commas "
+            f"between; got {', '.join(map(repr, sorted(unknown)))}"
+        )
+    INSTRUCTION_SETS = {name: INSTRUCTION_SETS[name] for name in chosen}
 
-WITHOUT = (
-    "fastnn: the Cython kernels are left out ({reason}); fastnn will run on numba where that is "
-    "installed, else on NumPy."
-)
+
+def say_without(reason):
+    print(
+        f"fastnn: the Cython kernels are left out ({reason}); fastnn will run on numba where that "
+        "is installed, else on NumPy.",
+        file=sys.stderr,
+    )
 
 
 def extensions():
@@ -54,7 +62,10 @@ def extensions():
         for source in ("cython_kernels", "program"):
             # A module's name is compiled into it, so each build has a source of its own: one line.
             stub = stubs / f"{source}_{name}.pyx"
-            stub.write_text(f'include "{source}.pyx"\n')
+            text = f'include "{source}.pyx"\n'
+            # pip runs this file three times; Cython takes a stub written anew for one that changed.
+            if not stub.exists() or stub.read_text() != text:
+                stub.write_text(text)
             modules.append(
                 Extension(
                     f"fastnn._kernels.{stub.stem}",
@@ -101,8 +112,11 @@ class BuildKernels(build_ext):
         except Exception as error:
             if os.environ.get("FASTNN_BUILD_EXT") == "1":
                 raise
+            # Kernels without their program, or older than their source, must not be installed.
+            for path in self.get_outputs():
+                Path(path).unlink()
             self.extensions.clear()
-            print(WITHOUT.format(reason=f"building them failed: {error}"), file=sys.stderr)
+            say_without(f"building them failed: {error}")
 
     def get_outputs(self):
         return [path for path in super().get_outputs() if Path(path).exists()]
@@ -112,8 +126,15 @@ class BuildKernels(build_ext):
             super().copy_extensions_to_source()
 
 
+class BuildWithoutKernels(build_py):
+    """Says what is left out where something is built: pip runs this file for less, too."""
+
+    def run(self):
+        say_without("FASTNN_BUILD_EXT=0")
+        super().run()
+
+
 if os.environ.get("FASTNN_BUILD_EXT") == "0":
-    print(WITHOUT.format(reason="FASTNN_BUILD_EXT=0"), file=sys.stderr)
-    setup()
+    setup(cmdclass={"build_py": BuildWithoutKernels})
 else:
     setup(ext_modules=extensions(), cmdclass={"build_ext": BuildKernels})
