@@ -4,7 +4,7 @@
 PYTHON ?= python3
 comma := ,
 EXTRAS_TEST := numba,demo,test$(if $(ORACLE),$(comma)oracle)
-SOURCES := pyproject.toml setup.py $(shell find fastnn -name '*.py' -o -name '*.pyx' -o -name '*.pxd')
+SOURCES := pyproject.toml setup.py $(shell find fastnn -name '*.py' -o -name '*.p[yx][xdi]')
 
 .PHONY: demo test lint docs gallery bench clean
 
@@ -55,16 +55,17 @@ clean:
 	find fastnn tests bench docs -name __pycache__ -type d -prune -exec rm -rf {} +
 	find fastnn -name '*.so' -delete
 
+# Cleared, for what an older Python left there would stay the environment's Python.
 .venv/installed: $(SOURCES)
 	rm -rf build/lib*
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv --clear .venv
 	.venv/bin/python -m pip install --quiet --upgrade pip
 	.venv/bin/python -m pip install --quiet ".[demo]"
 	touch $@
 
 .venv-dev/installed: $(SOURCES)
 	rm -rf build/lib*
-	$(PYTHON) -m venv .venv-dev
+	$(PYTHON) -m venv --clear .venv-dev
 	.venv-dev/bin/python -m pip install --quiet --upgrade pip
 	.venv-dev/bin/python -m pip install --quiet ".[numba,demo,bench,lint]"
 	touch $@
@@ -72,7 +73,7 @@ clean:
 # The reference is made from docstrings: no kernel need be compiled for it.
 .venv-docs/installed: $(SOURCES)
 	rm -rf build/lib*
-	$(PYTHON) -m venv .venv-docs
+	$(PYTHON) -m venv --clear .venv-docs
 	.venv-docs/bin/python -m pip install --quiet --upgrade pip
 	FASTNN_BUILD_EXT=0 .venv-docs/bin/python -m pip install --quiet ".[docs]"
 	touch $@
