@@ -214,6 +214,25 @@ def test_cache_folder_follows_the_platform(monkeypatch, tmp_path):
     assert fetch.cache_dir() == tmp_path / "chosen"
 
 
+@pytest.mark.parametrize("variable", ["FASTNN_DATA", "FASTNN_CACHE"])
+def test_home_of_nobody_is_refused(variable, monkeypatch):
+    monkeypatch.setenv(variable, "~nobody-of-this-name/data")
+    with pytest.raises(FastnnError, match=f"{variable} is '~nobody-of-this-name/data'.*in full"):
+        load()
+
+
+def test_without_a_home_the_error_names_the_way_out(monkeypatch):
+    def home():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", home)
+    for name in ("FASTNN_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(sys, "platform", "linux")
+    with pytest.raises(FastnnError, match=r"no home folder.*FASTNN_CACHE"):
+        load()
+
+
 def test_mirrors_are_https():
     assert len(mnist.MIRRORS) > 1
     for mirror in mnist.MIRRORS:

@@ -29,15 +29,49 @@ class KnownFile(NamedTuple):
     sha256: str
 
 
+def folder_named_by(variable: str) -> Path | None:
+    """Return the folder that an environment variable names, or None where it is not set.
+
+    Raises
+    ------
+    FastnnError
+        If it begins with ``~`` or ``~name``, and there is no such home.
+    """
+    named = os.environ.get(variable)
+    if not named:
+        return None
+    try:
+        return Path(named).expanduser()
+    except RuntimeError as exc:
+        raise FastnnError(
+            f"{variable} is {named!r}, which begins with a home folder that is not known. Write "
+            "the path in full."
+        ) from exc
+
+
 def cache_dir() -> Path:
     """Return the folder for downloads: ``$FASTNN_CACHE``, or the user's cache of the platform.
 
     The latter is ``$XDG_CACHE_HOME/fastnn`` or ``~/.cache/fastnn``, on macOS
     ``~/Library/Caches/fastnn``, on Windows ``%LOCALAPPDATA%\\fastnn\\Cache``. The folder is not
     created.
+
+    Raises
+    ------
+    FastnnError
+        If the folder lies in a home that is not known.
     """
-    if chosen := os.environ.get("FASTNN_CACHE"):
-        return Path(chosen).expanduser()
+    if chosen := folder_named_by("FASTNN_CACHE"):
+        return chosen
+    try:
+        return _users_cache()
+    except RuntimeError as exc:
+        raise FastnnError(
+            "There is no home folder to keep downloads in. Set FASTNN_CACHE to a folder for them."
+        ) from exc
+
+
+def _users_cache() -> Path:
     if sys.platform == "win32":
         local = os.environ.get("LOCALAPPDATA")
         return (Path(local) if local else Path.home() / "AppData" / "Local") / "fastnn" / "Cache"

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn.data.fetch import KnownFile, cache_dir, fetch
+from fastnn.data.fetch import KnownFile, cache_dir, fetch, folder_named_by
 from fastnn.data.idx import parse_idx, read_idx
 from fastnn.data.targets import one_hot
 from fastnn.errors import CorruptFileError, FastnnError
@@ -104,7 +104,8 @@ def load_mnist(
     Raises
     ------
     FastnnError
-        If ``$FASTNN_DATA/mnist/`` lacks one of the files, or a download fails.
+        If ``$FASTNN_DATA/mnist/`` lacks one of the files, or a download fails, or a folder lies
+        in a home that is not known.
     CorruptFileError
         If a file of ``$FASTNN_DATA/mnist/`` is damaged or is not of MNIST's form.
     ImportError
@@ -167,10 +168,10 @@ def _load_file(
 
 
 def _local_folder(dataset: IdxDataset) -> Path | None:
-    root = os.environ.get("FASTNN_DATA")
-    if not root:
+    root = folder_named_by("FASTNN_DATA")
+    if root is None:
         return None
-    folder = Path(root).expanduser() / dataset.folder
+    folder = root / dataset.folder
     return folder if folder.is_dir() else None
 
 

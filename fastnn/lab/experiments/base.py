@@ -2,7 +2,6 @@
 
 import csv
 import io
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 
 import fastnn as fnn
 from fastnn.checks import one_of, positive_int
+from fastnn.data.fetch import folder_named_by
 from fastnn.displays import number_text
 from fastnn.lab.arguments import checked_seed
 
@@ -34,8 +34,8 @@ OUT = "fastnn-experiments"
 
 def default_dataset() -> str:
     """MNIST where ``FASTNN_DATA`` has it, else the digits that scikit-learn carries."""
-    root = os.environ.get("FASTNN_DATA")
-    return "mnist" if root and (Path(root).expanduser() / "mnist").is_dir() else "digits"
+    root = folder_named_by("FASTNN_DATA")
+    return "mnist" if root and (root / "mnist").is_dir() else "digits"
 
 
 @dataclass(frozen=True)
