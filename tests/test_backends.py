@@ -1,5 +1,6 @@
 """Choosing a backend: by name, by context, by environment; and what happens if it is not there."""
 
+import os
 import re
 import shutil
 import threading
@@ -162,7 +163,8 @@ def test_an_unknown_backend_in_the_environment_is_named(monkeypatch):
 def test_the_best_instruction_set_is_the_default():
     built = built_instruction_sets()
     assert [isa for isa in backends.INSTRUCTION_SETS if isa in built] == list(built)
-    assert "baseline" in built
+    if os.environ.get("FASTNN_TEST_INSTALLED") == "1":  # developers may have built another alone
+        assert "baseline" in built
     assert best_instruction_set() == built[0]
     assert get_backend("cython").instruction_set == built[0]
 
@@ -183,7 +185,8 @@ def test_the_environment_names_an_instruction_set(isa, monkeypatch):
 @pytest.mark.parametrize("isa", ["avx1024", "AVX2", "neon"])
 def test_an_unknown_instruction_set_is_named(isa, monkeypatch):
     monkeypatch.setenv("FASTNN_ISA", isa)
-    with pytest.raises(fnn.NotBuiltError, match=f"FASTNN_ISA='{isa}'.*baseline"):
+    last = built_instruction_sets()[-1]
+    with pytest.raises(fnn.NotBuiltError, match=f"FASTNN_ISA='{isa}'.*{last}"):
         fnn.mlp(3, [], 2, backend="cython")
     with pytest.raises(fnn.NotBuiltError, match="FASTNN_ISA"):
         fnn.mlp(3, [], 2)
