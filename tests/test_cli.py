@@ -78,6 +78,7 @@ def test_info_lists_every_package_that_fastnn_can_use():
 
 def test_info_says_what_is_missing_and_which_variables_are_set(monkeypatch, capsys):
     info = {
+        "backends": ("numpy",),
         "instruction_set": None,
         "instruction_sets": (),
         "versions": {"numba": None, "numpy": "2.0"},
@@ -86,6 +87,8 @@ def test_info_says_what_is_missing_and_which_variables_are_set(monkeypatch, caps
     monkeypatch.setattr(fnn, "info", lambda: info)
     assert cli.main(["info"]) == 0
     assert rows_of(capsys.readouterr().out) == [
+        ["backends", "numpy"],
+        ["cython", "not built: install fastnn where there is a C compiler"],
         ["instruction set", "none"],
         ["instruction sets", "none"],
         ["numba", "not installed"],
@@ -134,6 +137,14 @@ def test_wrong_arguments(tmp_path, arguments, message):
 )
 def test_wrong_environment(tmp_path, command, variable, message):
     assert assert_refused(fastnn(command, cwd=tmp_path, variables={variable: "x"})) == message
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("arguments", [["demo", "--dataset", "mnist"], ["experiment", "dropout"]])
+def test_data_in_the_home_of_nobody(tmp_path, arguments):
+    variables = {"FASTNN_DATA": "~nobody-of-this-name"}
+    line = assert_refused(fastnn(*arguments, cwd=tmp_path, variables=variables))
+    assert line.startswith("FASTNN_DATA is '~nobody-of-this-name'")
     assert os.listdir(tmp_path) == []
 
 
