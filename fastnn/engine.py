@@ -26,6 +26,10 @@ from fastnn.threads import Team
 # adaptive step may keep it below the largest float.
 EXPLODED = 1e8
 
+# Parameters whose norm has grown by less in an epoch have hardly taken a loss so far: a network of
+# fifty layers could.
+GROWN = 1.5
+
 
 @dataclass(frozen=True)
 class Epoch:
@@ -126,18 +130,41 @@ class EagerEngine:
             self.loss_limit = EXPLODED * max(1.0, abs(first))
         return min(self.loss_limit, sys.float_info.max)
 
-    def check_parameters(self, lr: float) -> None:
+    def size(self) -> float:
+        """Sum of the squares of all parameters."""
+        size = self.kernels.squared_norm(self.model.flat_params)
+        if math.isfinite(size):
+            return size
+        # With an eps of 0 the gaps between the views are 0 / 0.
+        return sum(self.kernels.squared_norm(v.reshape(-1)) for v in self.model.params.values())
+
+    def check_end(self, epoch: Epoch, size_before: float, lr: float) -> None:
         """Notice what the last step of an epoch did, whose effect no loss has shown yet.
+
+        Where the parameters have grown much, that is the loss of the last batch once more; nothing
+        is changed.
 
         Raises
         ------
         DivergenceError
-            A parameter or state is not finite.
+            A parameter or state, or that loss, is not finite; or the loss is beyond `EXPLODED`.
         """
-        # The views, not the flat buffers: with an eps of 0 the gaps between them are 0 / 0.
-        for view in (self.model.params | self.model.state).values():
-            if not np.isfinite(view).all():
-                raise DivergenceError(self.step_count, math.nan, lr)
+        grown = not self.size() <= GROWN**2 * size_before
+        suspects = (self.model.params | self.model.state) if grown else self.model.state
+        if not all(np.isfinite(view).all() for view in suspects.values()):
+            raise DivergenceError(self.step_count, math.nan, lr)
+        if grown:
+            loss = self._loss_now(self._gather(epoch.examples, epoch.order[epoch.batches[-1]]))
+            if not loss <= self._limit(loss):
+                raise DivergenceError(self.step_count + 1, loss, lr)
+
+    def _loss_now(self, examples: Examples) -> float:
+        """What the next training step would report of these rows."""
+        state = self.model.flat_state.copy()
+        out = self.model.forward_rows(as_real(examples.x, self.model.dtype), train=True)
+        self.model.flat_state[:] = state
+        loss = self.loss.value(self.kernels, out, examples.targets, examples.weights, None)
+        return loss + self.penalty()
 
     def gradients(self, examples: Examples) -> tuple[float, np.ndarray]:
         """Forward, loss, backward, penalty: the gradients are in ``model.grads`` afterwards.

@@ -306,7 +306,7 @@ class Trainer:
         epoch = self.epoch
         self._notify("on_epoch_begin", epoch)
         start = time.perf_counter()
-        last_good = self._runner.snapshot()
+        last_good, size = self._runner.snapshot(), self._runner.size()
 
         def after_batch(batch: int, loss: float) -> None:
             self._progress = epoch + batch / len(batches)
@@ -326,7 +326,7 @@ class Trainer:
         )
         try:
             logs = self._runner.train_epoch(work)
-            self._runner.check_parameters(self.learning_rate)
+            self._runner.check_end(work, size, self.learning_rate)
         except DivergenceError:
             self._runner.restore(last_good)
             raise

@@ -10,6 +10,7 @@ import pytest
 from networks import blobs, every_layer, numbers, trainer_of
 
 import fastnn as fnn
+from fastnn import engine
 from fastnn.optimizers import OPTIMIZERS
 
 X, Y = blobs(60)
@@ -136,6 +137,41 @@ def test_parameters_that_overflow_in_the_last_step_of_an_epoch_are_not_the_last_
     with pytest.raises(fnn.DivergenceError):
         trainer.fit(X, Y, epochs=5)
     assert numbers(model) == before
+
+
+@pytest.mark.parametrize("epochs", [1, 5])
+@pytest.mark.parametrize("batch_size", [60, 30])
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_parameters_that_explode_in_the_last_step_of_an_epoch_are_not_the_last_good_ones(
+    kind, batch_size, epochs
+):
+    """They are still finite, and the epoch may be the fit's last: no loss would show them."""
+    model = fnn.mlp(8, [16, 16], 3, batch_norm=True, dropout=0.1, rng=0)
+    trainer = fnn.Trainer(
+        model,
+        # With two batches, the second step explodes.
+        optimizer=OPTIMIZERS[kind](lambda epoch: 1e10 if epoch * 60 >= 60 - batch_size else 1e-3),
+        batch_size=batch_size,
+        rng=0,
+        verbose=False,
+    )
+    before = numbers(model)
+    with pytest.raises(fnn.DivergenceError, match=r"learning rate 1e\+10") as caught:
+        trainer.fit(X, Y, epochs=epochs)
+    assert caught.value.loss > 1e8
+    assert numbers(model) == before
+    assert trainer.step == trainer.epoch == model.step == 0
+    assert trainer.history.epochs == []
+
+
+def test_looking_for_an_explosion_changes_nothing(executor, monkeypatch):
+    found = []
+    for grown in (0.0, np.inf):
+        monkeypatch.setattr(engine, "GROWN", grown)
+        trainer = trainer_of(every_layer(executor.backend), executor, optimizer=fnn.Adam(1e-2))
+        history = trainer.fit(X, Y, epochs=3)
+        found.append((numbers(trainer.model), history["loss"]))
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize(
