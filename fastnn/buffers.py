@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from fastnn.checks import as_array
+
 ALIGNMENT = 64
 
 
@@ -18,6 +20,38 @@ def aligned_zeros(shape: int | tuple[int, ...], dtype: Any) -> np.ndarray:
     memory = np.zeros(nbytes + ALIGNMENT, dtype=np.uint8)
     start = -memory.ctypes.data % ALIGNMENT
     return memory[start : start + nbytes].view(dtype).reshape(shape)
+
+
+def fill(name: str, view: np.ndarray, values: Any) -> None:
+    """Write values into a view.
+
+    Raises
+    ------
+    ValueError
+        They are not real numbers, or not of the view's shape; nothing is changed then.
+    """
+    array = as_array(name, values)
+    if array.shape != view.shape or array.dtype.kind not in "fiub":
+        raise ValueError(
+            f"{name} must have shape {view.shape} and real numbers; "
+            f"got {array.dtype} of shape {array.shape}"
+        )
+    view[...] = array
+
+
+class Views(dict[str, np.ndarray]):
+    """Names and views of a flat buffer; what is assigned to a name is written into its view."""
+
+    def __setitem__(self, name: str, values: Any) -> None:
+        if name not in self:
+            raise KeyError(f"no array {name!r}; there are: {', '.join(self)}")
+        if values is not self[name]:
+            fill(name, self[name], values)
+
+    def _fixed(self, *_: Any, **__: Any) -> Any:
+        raise TypeError("the arrays of a model cannot be added or removed")
+
+    __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _fixed
 
 
 class FlatArrays:
@@ -47,7 +81,9 @@ class FlatArrays:
             self.spans[name] = slice(end, end + math.prod(shape))
             end = -(-self.spans[name].stop // per_line) * per_line
         self.flat = aligned_zeros(end, dtype)
-        self.views = {name: self.flat[self.spans[name]].reshape(shape) for name, shape in shapes}
+        self.views = Views(
+            (name, self.flat[self.spans[name]].reshape(shape)) for name, shape in shapes
+        )
 
     def like(self) -> "FlatArrays":
         """Zeros of the same layout: for gradients, and for an optimizer's running averages."""

@@ -12,7 +12,8 @@ import numpy as np
 T = TypeVar("T", bound="Component")
 
 
-def _setting_names(cls: type["Component"]) -> tuple[str, ...]:
+def setting_names(cls: type["Component"]) -> tuple[str, ...]:
+    """The arguments of a class."""
     code = cls.__init__.__code__
     return code.co_varnames[1 : code.co_argcount]
 
@@ -40,7 +41,7 @@ class Component:
 
     def settings(self) -> dict[str, Any]:
         """The arguments this component was made with."""
-        return {name: getattr(self, name) for name in _setting_names(type(self))}
+        return {name: getattr(self, name) for name in setting_names(type(self))}
 
     def config(self) -> dict[str, Any]:
         """The component as JSON-able data: its kind and its settings."""
@@ -97,7 +98,7 @@ def from_config(config: object, registry: Mapping[str, type[T]], what: str) -> T
     cls = registry.get(config["kind"])
     if cls is None:
         raise ValueError(f"unknown {what} {config['kind']!r}; known are {', '.join(registry)}")
-    unknown = settings.keys() - set(_setting_names(cls))
+    unknown = settings.keys() - set(setting_names(cls))
     if unknown:
         raise ValueError(f"{what} {config['kind']!r} has no setting {sorted(unknown)[0]!r}")
     return cls.from_settings(settings)

@@ -26,15 +26,20 @@ class Parameters:
     def __init__(
         self, layers: list[Layer], names: Sequence[str], widths: Sequence[int], dtype: Any
     ) -> None:
-        self.layers = layers
+        self._layers = tuple(layers)
         sized = list(zip(layers, widths, strict=False))
         self._params = _flat(names, [layer.parameter_shapes(n) for layer, n in sized], dtype)
         self._grads = self._params.like()
         self._state = _flat(names, [layer.state_shapes(n) for layer, n in sized], dtype)
 
     @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers, in order; another model takes them over with `Sequential.from_layers`."""
+        return self._layers
+
+    @property
     def params(self) -> dict[str, np.ndarray]:
-        """Name to view of what is trained."""
+        """Name to view of what is trained; what is assigned to a name is written into its view."""
         return self._params.views
 
     @property
@@ -81,9 +86,12 @@ class Parameters:
 
         Raises
         ------
-        ValueError
-            A name is missing or unknown, or a shape differs; then nothing is changed.
+        TypeError, ValueError
+            It is no mapping; a name is missing or unknown, or a shape differs. Then nothing is
+            changed.
         """
+        if not isinstance(snapshot, Mapping):
+            raise TypeError(f"snapshot must be a mapping of names to arrays; got {snapshot!r}")
         own = self.params | self.state
         if own.keys() != snapshot.keys():
             odd = sorted(own.keys() ^ snapshot.keys())[0]

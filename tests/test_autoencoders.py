@@ -38,7 +38,7 @@ def test_the_decoder_mirrors_the_encoder():
     affine = [layer for layer in one.model.layers if layer.kind == "affine"]
     assert [layer.n_out for layer in affine] == [6, 4, 2, 4, 6, 8]
     assert one.code_size == 2
-    assert one.model.layers == one.encoder + one.decoder
+    assert list(one.model.layers) == one.encoder + one.decoder
 
 
 def test_settings_reach_the_parts(backend, dtype):

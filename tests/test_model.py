@@ -595,7 +595,7 @@ def test_a_layer_refused_by_one_model_is_free_for_another():
             fnn.Sequential([layer], **arguments)
     with pytest.raises(TypeError, match="layers must hold layers"):
         fnn.Sequential([layer, "relu"], 3)
-    assert fnn.Sequential([layer], 3).layers == [layer]
+    assert fnn.Sequential([layer], 3).layers == (layer,)
 
 
 # -- description -----------------------------------------------------------------------------------

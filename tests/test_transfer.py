@@ -287,7 +287,7 @@ def test_a_head_of_several_layers_in_place_of_several():
     assert [layer.kind for layer in new.layers] == [
         *("affine", "batchnorm", "relu", "affine"), "affine", "tanh", "affine"
     ]  # fmt: skip
-    assert new.layers[4:] == head
+    assert list(new.layers[4:]) == head
     np.testing.assert_array_equal(new.params["affine2.w"], old.params["affine2.w"])
 
 

@@ -1,14 +1,14 @@
 """What every layer is: parameters, a forward and a backward pass, and buffers of its own."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import ModuleType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, SupportsIndex
 
 import numpy as np
 
-from fastnn.buffers import Workspace
+from fastnn.buffers import Workspace, fill
 from fastnn.checks import real_in
-from fastnn.components import Component
+from fastnn.components import Component, setting_names
 from fastnn.constraints import Constraint
 from fastnn.regularizers import Regularizer
 
@@ -45,7 +45,8 @@ class Layer(Component):
     n_in, n_out : int
         Features coming in and going out.
     <parameter>, d<parameter> : ndarray
-        Views of the model's flat parameters and gradients, ``layer.w`` and ``layer.dw``.
+        Views of the model's flat parameters and gradients, ``layer.w`` and ``layer.dw``. What is
+        assigned to one, ``layer.w = array``, is written into it.
     """
 
     weight_names: ClassVar[tuple[str, ...]] = ()  # what regularizers and constraints apply to
@@ -62,6 +63,7 @@ class Layer(Component):
     kernels: ModuleType
     seed: int
     _out: np.ndarray
+    _guarded: Collection[str] = ()  # attributes that are not simply replaced
 
     def __init_subclass__(cls, **settings: Any) -> None:
         super().__init_subclass__(**settings)
@@ -156,6 +158,40 @@ class Layer(Component):
             setattr(self, key, view)
         for key, view in grads.items():
             setattr(self, f"d{key}", view)
+        self._views = {*params, *state, *(f"d{key}" for key in grads)}
+        # What the settings of a layer of one's own mean, it must know itself.
+        ours = type(self).__module__.startswith("fastnn.")
+        self._guarded = self._views.union(setting_names(type(self)) if ours else ())
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in self._guarded and value is not self.__dict__[name]:
+            if name in self._views:
+                # Another array in its place would be the layer's alone: neither the optimizer nor
+                # the native program nor a file would know it.
+                fill(f"{self.name}.{name}", self.__dict__[name], value)
+                return
+            self._check_setting(name, value)
+        super().__setattr__(name, value)
+
+    def _check_setting(self, name: str, value: Any) -> None:
+        """Refuse a setting that a new layer would refuse, or that needs other parameters."""
+        changed = type(self).from_settings(self.settings() | {name: value})
+        if (changed.output_size(self.n_in), changed.parameter_shapes(self.n_in)) != (
+            self.n_out,
+            self.parameter_shapes(self.n_in),
+        ):
+            raise ValueError(
+                f"{name} of {self.name} is fixed since it has its place in a model, with "
+                f"{self.n_out} features going out; got {value!r}"
+            )
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        if hasattr(self, "name"):
+            raise TypeError(
+                f"{self.name} cannot be copied or pickled without its model, whose memory it uses: "
+                "copy the model, or take its layers over with Sequential.from_layers"
+            )
+        return super().__reduce_ex__(protocol)
 
     def output_buffer(self, rows: int) -> np.ndarray:
         """Where this forward pass writes; remembered for the backward pass."""

@@ -162,11 +162,11 @@ class Autoencoder:
             raise ValueError(f"loss must compare numbers with numbers; got {loss!r}")
         ends = [*starts[1:], len(model.layers)]
         # An affine layer, and what follows up to the next.
-        self._blocks = [model.layers[i:j] for i, j in zip(starts, ends, strict=True)]
+        self._blocks = [list(model.layers[i:j]) for i, j in zip(starts, ends, strict=True)]
         half = len(starts) // 2
-        self.noise: list[Layer] = model.layers[: starts[0]]
-        self.encoder: list[Layer] = model.layers[starts[0] : starts[half]]
-        self.decoder: list[Layer] = model.layers[starts[half] :]
+        self.noise = list(model.layers[: starts[0]])
+        self.encoder = list(model.layers[starts[0] : starts[half]])
+        self.decoder = list(model.layers[starts[half] :])
         self.code_size = self.encoder[-1].n_out
 
     def fit(
