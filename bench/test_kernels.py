@@ -12,16 +12,17 @@ rounds, to see that all of it runs.
 import math
 import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 import pytest
-import threadpoolctl
 from cases import BENCHMARK_SIZES, KERNELS, make_arguments
 from checker import assert_matches_reference
 
 from fastnn.backend import available_backends, get_backend
+from fastnn.threads import limited
 
 QUICK = os.environ.get("FASTNN_BENCH_QUICK") == "1"
 SIZES = ((1, 10), (100, 100)) if QUICK else BENCHMARK_SIZES
@@ -52,10 +53,10 @@ def rounds_and_iterations(function: Callable[..., Any], arguments: list[Any]) ->
 
 
 @pytest.fixture(scope="module", autouse=True)
-def one_blas_thread() -> Iterator[None]:
-    for name in available_backends():  # each backend may load a BLAS of its own
-        get_backend(name)
-    with threadpoolctl.threadpool_limits(1, user_api="blas"):
+def one_thread() -> Iterator[None]:
+    with ExitStack() as held:
+        for name in available_backends():
+            held.enter_context(limited(get_backend(name).kernels))
         yield
 
 

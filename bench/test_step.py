@@ -100,5 +100,5 @@ def test_step(benchmark, backend, network, threads):
         expected_loss(network), rel=1e-4
     )
     trainer = fastnn_trainer(network, backend)
-    with limited(threads, trainer.model.backend.kernels, threads):
+    with limited(trainer.model.backend.kernels, threads):
         benchmark(trainer._runner.step, batch, LR)

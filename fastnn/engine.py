@@ -88,8 +88,6 @@ class EagerEngine:
         The optimizer's running averages, each laid out as the model's flat parameters.
     step_count : int
         Updates done.
-    blas_threads : int
-        What BLAS is to be held to while this engine runs.
     """
 
     name = "eager"
@@ -113,7 +111,6 @@ class EagerEngine:
         self.clip_norm = clip_norm
         self.clip_value = clip_value
         self.threads = threads
-        self.blas_threads = threads
         self.kernels = model.backend.kernels
         self.workspace = Workspace()
         self.averages = {
@@ -344,7 +341,6 @@ class NativeEngine(EagerEngine):
 
     def __init__(self, *parts: Any, adapt: bool = False, **settings: Any) -> None:
         super().__init__(*parts, **settings)
-        self.blas_threads = 1
         self.team = Team(self.threads, adapt)
         self._program: Any = None
         self._description: dict[str, Any] | None = None

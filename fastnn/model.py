@@ -284,7 +284,7 @@ class Sequential(Parameters):
             self._program.predict(rows, out, 1, UINT8_SCALE)
         else:
             threads = thread_count(threads, SMALL_STEP)
-            with limited(1, self.backend.kernels):
+            with limited(self.backend.kernels):
                 self._program.predict(rows, out, threads, UINT8_SCALE)
         return out
 

@@ -151,10 +151,14 @@ def _blas_libraries(kernels: ModuleType) -> list[Any]:
 
 
 @contextmanager
-def limited(blas: int, kernels: ModuleType, threads: int = 1) -> Iterator[None]:
-    """Hold BLAS, and these kernels, to so many threads inside the block."""
+def limited(kernels: ModuleType, threads: int = 1) -> Iterator[None]:
+    """Hold these kernels to so many threads inside the block, and BLAS with them.
+
+    Kernels with threads of their own share products among these, and BLAS is held to one: its
+    threads keep a processor for a while after each product, and both teams would wait for it.
+    """
     set_threads = getattr(kernels, "set_threads", None)
-    with _blas_limit.hold(blas, _blas_libraries(kernels)):
+    with _blas_limit.hold(1 if set_threads else threads, _blas_libraries(kernels)):
         before = set_threads(threads) if set_threads else None
         try:
             yield

@@ -508,7 +508,7 @@ class Trainer:
     def _running(self) -> Iterator[Callable[[], None]]:
         """Threads held, Ctrl-C deferred; overflow is for the loss to show, not for warnings."""
         with (
-            limited(self._runner.blas_threads, self.model.backend.kernels, self.threads),
+            limited(self.model.backend.kernels, self.threads),
             np.errstate(all="ignore"),
             deferred_interrupt() as interrupted,
         ):

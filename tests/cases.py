@@ -1032,6 +1032,9 @@ MIDDLE = (33, 30, 17)
 SMALL = (5, 6, 4)
 TILED = (9, 600, 3)  # more columns than are handled together
 LONG = {"N": (20_001, 3, 2), "M": (3, 20_001, 2)}  # by the axis that is
+# Of products: long sums on both ways, and on the way back a short one of many rows. They are cut
+# into parts of every kind.
+PRODUCTS = ((40, 200, 1100), (40, 1400, 70), (130, 90, 520))
 THREADED = (700, 1031, 129)  # enough work for a team of threads in every kernel that has one
 
 BENCHMARK_SIZES = tuple((n, width) for n in (1, 32, 100, 256) for width in (10, 64, 100, 784, 1024))
@@ -1041,6 +1044,8 @@ def cases(kernel: KernelCase) -> Iterator[Case]:
     """Every call that the parity tests make of a kernel, for each dtype."""
     name = kernel.name
     for size in SIZES:
+        yield Case(name, *size)
+    for size in PRODUCTS if kernel.products else ():
         yield Case(name, *size)
     if kernel.allows_empty:
         yield Case(name, 0, 5, 3)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cases import DTYPES, KERNELS, MIDDLE, SMALL, THREADED, Array, Case, KernelCase, cases
+from cases import DTYPES, KERNELS, MIDDLE, PRODUCTS, SMALL, THREADED, Array, Case, KernelCase, cases
 from checker import (
     assert_matches_reference,
     assert_outcomes_match,
@@ -100,7 +100,12 @@ def test_takes_read_only_inputs(executor: str, kernel: str) -> None:
 
 def _threaded_cases() -> list[Case]:
     """Of each kernel a large call, and one in every variant that takes other ways through it."""
-    return [
+    products = [
+        Case(kernel.name, *size)
+        for kernel in KERNELS.values()
+        for size in (PRODUCTS if kernel.products else ())
+    ]
+    return products + [
         case
         for kernel in KERNELS.values()
         for variant in ("plain", *kernel.variants)
@@ -125,6 +130,8 @@ def test_threads_do_not_change_a_bit(executor: str, case: Case) -> None:
     finally:
         module.set_threads(before)
     first = outcomes[0]
+    expected = run(getattr(reference, case.kernel), kernel, arguments)
+    assert_outcomes_match(first, expected, kernel, arguments, executor)
     for outcome in outcomes[1:]:
         assert outcome.returned == first.returned
         for name, array in first.arrays.items():

@@ -61,14 +61,14 @@ before = blas_threads()
 first_is_in, second_is_in = threading.Event(), threading.Event()
 
 def first():
-    with limited(1, kernels):
+    with limited(kernels):
         first_is_in.set()
         second_is_in.wait(10)
 
 thread = threading.Thread(target=first)
 thread.start()
 first_is_in.wait(10)
-with limited(1, kernels):
+with limited(kernels):
     second_is_in.set()
     thread.join()
     held = blas_threads()
@@ -95,7 +95,7 @@ def test_fits_that_overlap_keep_the_kernels_to_their_own_number_of_threads():
 
     before = held()
     with ThreadPoolExecutor(1) as other:
-        first, second = limited(1, kernels, 3), limited(1, kernels, 2)
+        first, second = limited(kernels, 3), limited(kernels, 2)
         other.submit(first.__enter__).result()
         with second:
             assert (other.submit(held).result(), held()) == (3, 2)

@@ -148,7 +148,7 @@ def blas_threads():
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_blas_is_held_to_its_threads_during_a_fit_only(threads, executor):
-    """The native program has threads of its own, each of which calls BLAS for itself."""
+    """The native program and the Cython kernels call BLAS in threads of their own."""
     seen = []
 
     class Look(fnn.Callback):
@@ -157,7 +157,7 @@ def test_blas_is_held_to_its_threads_during_a_fit_only(threads, executor):
 
     before = blas_threads()
     trainer_of(executor=executor, threads=threads, callbacks=[Look()]).fit(*blobs(40), epochs=1)
-    held = 1 if executor.engine == "native" else threads
+    held = 1 if executor.backend == "cython" else threads
     assert seen == [[min(held, most) for most in before]]
     assert blas_threads() == before
 

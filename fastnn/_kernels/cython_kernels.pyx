@@ -28,25 +28,39 @@ cnp.import_array()
 # work that one core cannot finish in about the time the waking takes.
 # --------------------------------------------------------------------------------------------------
 
-cdef enum:
-    PIECE = 1 << 15
-    LEAST_SHARE = 1 << 17
-
 cdef extern from *:
     """
+    #ifdef _OPENMP
+    #include <omp.h>
+    #define fastnn_processors() omp_get_max_threads()
+    #else
+    #define fastnn_processors() 1
+    #endif
     /* Each thread of Python has its own: fits in several of them overlap in any order. */
-    static _Thread_local int fastnn_thread_limit = 1;
+    static _Thread_local int fastnn_thread_limit = 0;
     """
+    int processors "fastnn_processors"() nogil
     int fastnn_thread_limit
+
+cdef enum:
+    PIECE = 1 << 15
+    LEAST_SHARE = 1 << 17  # elements
+    LEAST_PRODUCT = 1 << 21  # multiply-adds
+    MOST_TILES = 16
 
 cdef bint forked = False
 
 
 def set_threads(int count):
-    """Let large kernels, called in this thread, use up to ``count`` threads; returns what held."""
+    """Let large kernels, called in this thread, use up to ``count`` threads; returns what held.
+
+    Who sets a number holds BLAS to one thread: two teams would wait for each other's processors.
+    With 0, as at first, BLAS is free. What it packs is left to its own threads then; products that
+    it does not pack take every processor, and the other kernels one.
+    """
     global fastnn_thread_limit
-    if count < 1:
-        raise ValueError(f"threads must be at least 1; got {count}")
+    if count < 0:
+        raise ValueError(f"threads must be at least 1, or 0 for none set; got {count}")
     before = fastnn_thread_limit
     fastnn_thread_limit = count
     return before
@@ -66,6 +80,12 @@ if hasattr(os, "register_at_fork"):
 cdef inline int team(Py_ssize_t work) noexcept nogil:
     cdef Py_ssize_t useful = 1 if forked else work // LEAST_SHARE
     return <int>max(<Py_ssize_t>1, min(<Py_ssize_t>fastnn_thread_limit, useful))
+
+
+cdef inline int product_team(Py_ssize_t multiply_adds) noexcept nogil:
+    cdef Py_ssize_t useful = 1 if forked else multiply_adds // LEAST_PRODUCT
+    cdef Py_ssize_t limit = fastnn_thread_limit if fastnn_thread_limit > 0 else processors()
+    return <int>max(<Py_ssize_t>1, min(limit, useful))
 
 
 cdef inline Py_ssize_t pieces(Py_ssize_t n) noexcept nogil:
@@ -185,6 +205,103 @@ cdef int label_range(const int64_t* labels, Py_ssize_t n, Py_ssize_t classes) ex
 # Affine
 # --------------------------------------------------------------------------------------------------
 
+cdef struct Tiling:
+    Py_ssize_t rows, cols, across, count  # of a tile of a result; tiles beside each other, in all
+
+
+cdef Tiling tiling(
+    Parts part, Py_ssize_t rows, Py_ssize_t inner, Py_ssize_t cols, Py_ssize_t width
+) noexcept nogil:
+    """Tiles of a product's result for threads to share, the same for any number of threads.
+
+    A tile reads ``width`` columns of its right operand, for the sake of at least 24 rows. Where BLAS
+    packs, all rows share what it packed of the right operand, and tiles are wider, for each packs
+    the left one.
+    """
+    cdef Tiling cut = Tiling(rows, cols, 1, 1)
+    cdef bint packed = part.rows == rows and part.inner == inner and part.cols == cols
+    cdef Py_ssize_t worthwhile = min(<Py_ssize_t>MOST_TILES, rows * inner * cols // LEAST_PRODUCT)
+    cdef Py_ssize_t down
+    if worthwhile < 2 or (packed and fastnn_thread_limit == 0):
+        return cut
+    cut.cols = even_part(cols, max(<Py_ssize_t>256, cols // 8)) if packed else min(cols, width)
+    cut.across = (cols + cut.cols - 1) // cut.cols
+    if not packed:
+        down = max(<Py_ssize_t>1, min(worthwhile // cut.across, rows // 24))
+        cut.rows = min(rows, ((rows + down - 1) // down + 1) // 2 * 2)
+    cut.count = cut.across * ((rows + cut.rows - 1) // cut.rows)
+    return cut
+
+
+cdef void multiply_tile(
+    char* tw, char* tx, Py_ssize_t rows, Py_ssize_t inner, Py_ssize_t cols, Parts part, Tiling cut,
+    Py_ssize_t tile, const real* x, Py_ssize_t ldx, Py_ssize_t x_row, Py_ssize_t x_inner,
+    const real* w, Py_ssize_t ldw, Py_ssize_t w_inner, Py_ssize_t w_col, real beta, real* out
+) noexcept nogil:
+    cdef Py_ssize_t row = tile // cut.across * cut.rows, col = tile % cut.across * cut.cols
+    multiply_parts(
+        tw, tx, min(cut.rows, rows - row), inner, min(cut.cols, cols - col), part, x + row * x_row,
+        ldx, x_row, x_inner, w + col * w_col, ldw, w_inner, w_col, beta, out + row * cols + col, cols
+    )
+
+
+cdef void multiply_shared(
+    char* tw, char* tx, Py_ssize_t rows, Py_ssize_t inner, Py_ssize_t cols, Parts part,
+    Py_ssize_t width, const real* x, Py_ssize_t ldx, Py_ssize_t x_row, Py_ssize_t x_inner,
+    const real* w, Py_ssize_t ldw, Py_ssize_t w_inner, Py_ssize_t w_col, real beta, real* out
+) noexcept nogil:
+    """`multiply_parts` into all of ``out``, by as many threads as the product is worth."""
+    cdef Tiling cut = tiling(part, rows, inner, cols, width)
+    cdef int threads = min(product_team(rows * inner * cols), <int>cut.count)
+    cdef Py_ssize_t tile
+    if inner == 0 and beta == 0:
+        memset(out, 0, rows * cols * sizeof(real))
+    if threads == 1:  # entering a parallel region of one takes as long as a small product
+        for tile in range(cut.count):
+            multiply_tile(
+                tw, tx, rows, inner, cols, part, cut, tile, x, ldx, x_row, x_inner, w, ldw, w_inner,
+                w_col, beta, out
+            )
+        return
+    for tile in prange(cut.count, schedule="dynamic", num_threads=threads):
+        multiply_tile(
+            tw, tx, rows, inner, cols, part, cut, tile, x, ldx, x_row, x_inner, w, ldw, w_inner,
+            w_col, beta, out
+        )
+
+
+cdef void affine_forward_all(
+    const real* x, const real* w, const real* b, real* out, Py_ssize_t n, Py_ssize_t k, Py_ssize_t m
+) noexcept nogil:
+    cdef Py_ssize_t i
+    # The bias is laid down first and the product added to it: one pass over out less.
+    for i in range(n):
+        memcpy(out + i * m, b, m * sizeof(real))
+    if n == 1 and k > 0:
+        gemv(b"N", <int>m, <int>k, w, <int>m, x, <real>1, out)
+    else:
+        multiply_shared(
+            b"N", b"N", n, k, m, unpacked_parts(n, k, m), 128, x, k, k, 1, w, m, m, 1, <real>1, out
+        )
+
+
+cdef void affine_input_gradient(
+    const real* dout, const real* w, real* dx, Py_ssize_t n, Py_ssize_t k, Py_ssize_t m
+) noexcept nogil:
+    multiply_shared(
+        b"T", b"N", n, m, k, unpacked_parts_transposed(n, m, k), 96, dout, m, m, 1, w, m, 1, m,
+        <real>0, dx
+    )
+
+
+cdef void affine_weight_gradient(
+    const real* dout, const real* x, real* dw, Py_ssize_t n, Py_ssize_t k, Py_ssize_t m
+) noexcept nogil:
+    multiply_shared(
+        b"N", b"T", k, n, m, unpacked_parts(k, n, m), 128, x, k, 1, k, dout, m, m, 1, <real>0, dw
+    )
+
+
 def affine_forward(x, w, b, out):
     cdef int t = real_type(x, "x", 2)
     cdef Py_ssize_t n = cnp.PyArray_DIM(x, 0), k = cnp.PyArray_DIM(x, 1)
@@ -198,18 +315,18 @@ def affine_forward(x, w, b, out):
         return
     with nogil:
         if t == cnp.NPY_FLOAT32:
-            affine_forward_rows(
-                <float*>x_, <float*>w_, <float*>b_, <float*>out_, <int>n, <int>k, <int>m
+            affine_forward_all(
+                <float*>x_, <float*>w_, <float*>b_, <float*>out_, n, k, m
             )
         else:
-            affine_forward_rows(
-                <double*>x_, <double*>w_, <double*>b_, <double*>out_, <int>n, <int>k, <int>m
+            affine_forward_all(
+                <double*>x_, <double*>w_, <double*>b_, <double*>out_, n, k, m
             )
 
 
 cdef void affine_backward_all(
-    const real* dout, const real* x, const real* w, real* dx, real* dw, real* db, int n, int k,
-    int m
+    const real* dout, const real* x, const real* w, real* dx, real* dw, real* db, Py_ssize_t n,
+    Py_ssize_t k, Py_ssize_t m
 ) noexcept nogil:
     if dx != NULL:
         affine_input_gradient(dout, w, dx, n, k, m)
@@ -234,12 +351,12 @@ def affine_backward(dout, x, w, dx, dw, db):
         if t == cnp.NPY_FLOAT32:
             affine_backward_all(
                 <float*>dout_, <float*>x_, <float*>w_, <float*>dx_, <float*>dw_, <float*>db_,
-                <int>n, <int>k, <int>m
+                n, k, m
             )
         else:
             affine_backward_all(
                 <double*>dout_, <double*>x_, <double*>w_, <double*>dx_, <double*>dw_, <double*>db_,
-                <int>n, <int>k, <int>m
+                n, k, m
             )
 
 

@@ -518,12 +518,27 @@ cdef struct Parts:
 
 cdef inline Parts unpacked_parts(Py_ssize_t rows, Py_ssize_t inner, Py_ssize_t cols) noexcept nogil:
     """Parts small enough for BLAS not to pack them: at the sizes of these networks packing takes a
-    fifth of the time, or more."""
+    fifth of the time, or more. Its loops take 64 columns and 6 rows at a time."""
     cdef Parts part = Parts(rows, inner, cols)
+    cdef Py_ssize_t budget
     if SMALL_PRODUCT > 0 and rows * inner * cols > SMALL_PRODUCT:
-        part.cols = even_part(cols, TILE)
-        part.rows = even_part(rows, 64)
-        part.inner = even_part(inner, SMALL_PRODUCT // (part.rows * part.cols))
+        part.cols = min(cols, <Py_ssize_t>64)
+        budget = SMALL_PRODUCT // part.cols
+        part.rows = min(rows, max(<Py_ssize_t>36, budget // inner // 6 * 6))
+        part.inner = even_part(inner, budget // part.rows)
+    return part
+
+
+cdef inline Parts unpacked_parts_transposed(
+    Py_ssize_t rows, Py_ssize_t inner, Py_ssize_t cols
+) noexcept nogil:
+    """The same where the right operand is transposed. Short sums over many rows are faster packed."""
+    cdef Parts part = Parts(rows, inner, cols)
+    if SMALL_PRODUCT > 0 and rows * cols > SMALL_RESULT and inner >= 32:
+        if inner >= 128 or rows <= 56:
+            part.rows = min(rows, <Py_ssize_t>32)
+            part.cols = min(cols, <Py_ssize_t>24)
+            part.inner = even_part(inner, SMALL_PRODUCT // (part.rows * part.cols))
     return part
 
 
@@ -571,13 +586,9 @@ cdef inline void multiply_by_transposed(
     const real* w, Py_ssize_t ldw, real* out, Py_ssize_t ldo
 ) noexcept nogil:
     """out = dout @ w.T for w (cols, inner)."""
-    cdef Parts part = Parts(rows, inner, cols)
-    if SMALL_PRODUCT > 0 and rows * cols > SMALL_RESULT and inner >= 32:
-        part.cols = even_part(cols, 112)
-        part.rows = even_part(rows, max(1, SMALL_RESULT // part.cols))
-        part.inner = even_part(inner, 512)
     multiply_parts(
-        b"T", b"N", rows, inner, cols, part, dout, ldd, ldd, 1, w, ldw, 1, ldw, <real>0, out, ldo
+        b"T", b"N", rows, inner, cols, unpacked_parts_transposed(rows, inner, cols), dout, ldd, ldd,
+        1, w, ldw, 1, ldw, <real>0, out, ldo
     )
 
 
@@ -590,34 +601,6 @@ cdef inline void multiply_transposed(
         b"N", b"T", rows, inner, cols, unpacked_parts(rows, inner, cols), x, ldx, 1, ldx, dout, ldd,
         ldd, 1, <real>0, out, ldo
     )
-
-
-cdef inline void affine_forward_rows(
-    const real* x, const real* w, const real* b, real* out, int n, int k, int m
-) noexcept nogil:
-    cdef Py_ssize_t i
-    # The bias is laid down first and the product added to it: one pass over out less.
-    for i in range(n):
-        memcpy(out + i * m, b, m * sizeof(real))
-    if k == 0:
-        return
-    # In one call, not in parts: BLAS may share it among threads of its own.
-    if n == 1:
-        gemv(b"N", m, k, w, m, x, <real>1, out)
-    else:
-        gemm(b"N", b"N", m, n, k, w, m, x, k, <real>1, out, m)
-
-
-cdef inline void affine_input_gradient(
-    const real* dout, const real* w, real* dx, int n, int k, int m
-) noexcept nogil:
-    gemm(b"T", b"N", k, n, m, w, m, dout, m, <real>0, dx, k)
-
-
-cdef inline void affine_weight_gradient(
-    const real* dout, const real* x, real* dw, int n, int k, int m
-) noexcept nogil:
-    gemm(b"N", b"T", m, k, n, dout, m, x, k, <real>0, dw, m)
 
 
 # --------------------------------------------------------------------------------------------------

@@ -124,7 +124,7 @@ class NativeSteps:
         )
         threads, seconds = self.team.next_run()
         start = time.perf_counter()
-        with limited(1, network.model.backend.kernels, threads):
+        with limited(network.model.backend.kernels, threads):
             done = self.program.run(
                 0, steps, network.training_passes, optimizer.iter, threads, seconds
             )

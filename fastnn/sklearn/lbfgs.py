@@ -152,7 +152,7 @@ def minimize(
         "maxfun": positive_int("max_fun", max_fun),
         "gtol": tol,
     }
-    with limited(engine.blas_threads, engine.kernels, team), np.errstate(all="ignore"):
+    with limited(engine.kernels, team), np.errstate(all="ignore"):
         # Between the parameters lie gaps of the flat buffer; their gradient is 0, so they stay.
         result = scipy.optimize.minimize(
             loss_and_gradient,
