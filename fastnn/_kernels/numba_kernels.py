@@ -355,18 +355,49 @@ def _sin_turns(w):
 # --------------------------------------------------------------------------------------------------
 
 
+# Multiply-adds from which OpenBLAS may share a product among threads. Up to there it is SciPy's that
+# multiplies, whose calls from machine code are cheaper; beyond, NumPy's, as in the reference: SciPy's
+# is an older release, slower with wide weights, and two teams of threads would wait for each other.
+_THREADED = 1 << 18
+
+
 @_kernel
-def affine_forward(x, w, b, out):
-    """See `reference.affine_forward`; the product is SciPy's BLAS, as everywhere in numba."""
-    np.dot(x, w, out)
+def _add_bias(b, out):
     for i in range(out.shape[0]):
         for j in range(out.shape[1]):
             out[i, j] += b[j]
 
 
 @_kernel
+def _affine_forward(x, w, b, out):
+    np.dot(x, w, out)
+    _add_bias(b, out)
+
+
+def affine_forward(x, w, b, out):
+    """See `reference.affine_forward`."""
+    if len(x) * w.size <= _THREADED:
+        _affine_forward(x, w, b, out)
+    else:
+        np.matmul(x, w, out=out)
+        _add_bias(b, out)
+
+
 def affine_backward(dout, x, w, dx, dw, db):
-    """See `reference.affine_backward`; transposed views go to BLAS as they are."""
+    """See `reference.affine_backward`."""
+    if len(x) * w.size <= _THREADED:
+        _affine_backward(dout, x, w, dx, dw, db)
+        return
+    if dx is not None:
+        np.matmul(dout, w.T, out=dx)
+    if dw is not None:
+        np.matmul(x.T, dout, out=dw)
+    _affine_backward(dout, x, w, None, None, db)
+
+
+@_kernel
+def _affine_backward(dout, x, w, dx, dw, db):
+    """Transposed views go to BLAS as they are."""
     if dx is not None:
         np.dot(dout, w.T, dx)
     if dw is not None:
