@@ -355,9 +355,10 @@ def _sin_turns(w):
 # --------------------------------------------------------------------------------------------------
 
 
-# Multiply-adds from which OpenBLAS may share a product among threads. Up to there it is SciPy's that
-# multiplies, whose calls from machine code are cheaper; beyond, NumPy's, as in the reference: SciPy's
-# is an older release, slower with wide weights, and two teams of threads would wait for each other.
+# Multiply-adds from which OpenBLAS may share a product among threads. Up to there SciPy's
+# multiplies, whose calls from machine code are cheaper; beyond, NumPy's, as in the reference:
+# SciPy's is an older release, slower with wide weights, and two teams of threads would wait for
+# each other.
 _THREADED = 1 << 18
 
 
