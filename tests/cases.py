@@ -97,6 +97,7 @@ NORMAL = Fill(lambda rng, shape, made: rng.standard_normal(shape))
 WIDE = Fill(lambda rng, shape, made: 4 * rng.standard_normal(shape))
 # Of every size from 0.01 to 1000: beyond where exponentials underflow, in either dtype.
 FAR = Fill(lambda rng, shape, made: rng.standard_normal(shape) * 10 ** rng.uniform(-2, 2.5, shape))
+HUGE = Fill(lambda rng, shape, made: 1e25 * rng.standard_normal(shape))
 UNDECIDED = Fill(lambda rng, shape, made: 0.1 * rng.standard_normal(shape))
 POSITIVE = Fill(lambda rng, shape, made: rng.uniform(0.1, 2.0, shape), domain=(0.0, math.inf))
 PROBABILITY = Fill(lambda rng, shape, made: rng.uniform(0.01, 0.99, shape), domain=(0.0, 1.0))
@@ -453,7 +454,10 @@ _TABLE = (
             "dgamma": write("M"),
             "dbeta": write("M"),
         },
-        variants={"no_dx": {"dx": None}},
+        variants={
+            "no_dx": {"dx": None},
+            "huge": {"dout": read("NM", HUGE), "x": read("NM", HUGE)},
+        },
         lengths={"dx": "N", "dgamma": "N", "dbeta": "N"},
         magnitude=_batchnorm_backward_terms,
         allows_empty=False,

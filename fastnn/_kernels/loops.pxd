@@ -720,6 +720,7 @@ cdef inline void batchnorm_sums_tile(
     cdef double sum_of[TILE]
     cdef double product_of[TILE]
     cdef real part, product
+    cdef double overflow = 0
     cdef Py_ssize_t i, at
     cdef int j, k
     memset(sum_of, 0, sizeof(sum_of))
@@ -741,6 +742,14 @@ cdef inline void batchnorm_sums_tile(
     for j in range(width):
         sums[j] = sum_of[j]
         products[j] = product_of[j] * <double>inv_std[j]
+        overflow += products[j] - products[j]  # NaN from the first that is not finite
+    if real is float and overflow != 0.0:
+        # Products beyond float32, which those of normalized values need not be.
+        memset(products, 0, width * sizeof(double))
+        for i in range(n):
+            for j in range(width):
+                at = i * stride + j
+                products[j] += <double>(dout[at] * ((x[at] - mean[j]) * inv_std[j]))
 
 
 cdef inline void batchnorm_input_gradient_tile(
