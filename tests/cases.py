@@ -63,6 +63,12 @@ def _one_hot(rng: np.random.Generator, shape: tuple[int, ...], made: Arguments) 
     return _hot(rng.integers(0, shape[1], shape[0]), shape[1])
 
 
+def _some_rows_zero(
+    rng: np.random.Generator, shape: tuple[int, ...], made: Arguments
+) -> np.ndarray:
+    return rng.uniform(0.1, 2.0, shape) * rng.integers(0, 2, (shape[0], 1))
+
+
 def _one_nan(rng: np.random.Generator, shape: tuple[int, ...], made: Arguments) -> np.ndarray:
     """Probabilities, and a NaN that one-hot targets hardly ask for."""
     probs = rng.uniform(0.01, 0.99, shape)
@@ -107,6 +113,7 @@ MASKED = Fill(_masked_logits)
 NEGATIVE = Fill(_negative_logits)
 SOFT = Fill(_soft_targets, domain=None)
 ONE_HOT = Fill(_one_hot, domain=None)
+SOME_ROWS_ZERO = Fill(_some_rows_zero, domain=None)
 ONE_NAN = Fill(_one_nan, domain=None)
 MEAN_OF_X = Fill(lambda rng, shape, made: made["x"].mean(axis=0, dtype=np.float64), domain=None)
 INV_STD_OF_X = Fill(_inv_std, domain=None)
@@ -374,7 +381,7 @@ def _ratio_at(element: int) -> float:
 
 
 # One element of those that fill whole vectors in a MIDDLE case, one of the rest.
-_EDGES: dict[str, Values] = {f"edge_at_{i}": {"ratio": _ratio_at(i)} for i in (5, 988)}
+_EDGES: dict[str, Values] = {f"edge_at_{i}": {"ratio": _ratio_at(i)} for i in (5, 1448)}
 _ADAM: Values = {
     "p": update("P"),
     "g": read("P"),
@@ -685,6 +692,7 @@ _TABLE = (
             "value_only": {"dlogits": None},
             "one_hot": {"targets": read("NM", ONE_HOT)},
             "unnormalized": {"targets": read("NM", POSITIVE)},
+            "nothing_asked": {"targets": read("NM", SOME_ROWS_ZERO)},
             "masked": {"logits": read("NM", MASKED), "targets": read("NM", ONE_HOT)},
             "negative": {"logits": read("NM", NEGATIVE)},
         },
@@ -1032,8 +1040,9 @@ SIZES = (
     (1000, 3, 2),
     (307, 1031, 129),
 )
-MIDDLE = (33, 30, 17)
+MIDDLE = (33, 44, 17)  # rows of two whole vectors and a rest
 SMALL = (5, 6, 4)
+NARROW = (5, 1, 4)
 TILED = (9, 600, 3)  # more columns than are handled together
 LONG = {"N": (20_001, 3, 2), "M": (3, 20_001, 2)}  # by the axis that is
 # Of products: long sums on both ways, and on the way back a short one of many rows. They are cut
@@ -1056,7 +1065,7 @@ def cases(kernel: KernelCase) -> Iterator[Case]:
     along_rows = any("M" in axes for axes in kernel.lengths.values())
     for variant in kernel.variants:
         yield Case(name, *MIDDLE, variant=variant)
-        other_sizes = [Case(name, *size, variant=variant) for size in (SMALL, TILED)]
+        other_sizes = [Case(name, *size, variant=variant) for size in (NARROW, SMALL, TILED)]
         if along_rows or other_sizes[0].new_types:
             yield from other_sizes
     for values in ("offset", "extreme", "nonfinite"):
@@ -1067,8 +1076,8 @@ def cases(kernel: KernelCase) -> Iterator[Case]:
         if spec.role != "written" and spec.fill.domain is not None:
             yield Case(name, *MIDDLE, values=f"nan in {argument}")
     if kernel.any_shape:
-        yield Case(name, *MIDDLE, shape=(33, 5, 3, 2))
-        yield Case(name, *MIDDLE, shape=(990,))
+        yield Case(name, *MIDDLE, shape=(33, 11, 2, 2))
+        yield Case(name, *MIDDLE, shape=(33 * 44,))
 
 
 def _long_cases(kernel: KernelCase) -> Iterator[Case]:
