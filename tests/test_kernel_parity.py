@@ -57,6 +57,17 @@ def test_matches_the_reference(executor: str, case: Case, dtype: str) -> None:
 
 
 @pytest.mark.parametrize("executor", EXECUTORS)
+@pytest.mark.parametrize("constant", [0.0, -3.3, 1003.3, 12345.67, 1e6 + 0.1])
+def test_a_constant_feature_becomes_beta(executor: str, constant: float) -> None:
+    """Its mean is exact: an error of one unit in the last place would count as a deviation."""
+    arguments = Case("batchnorm_forward", *MIDDLE).arguments("float32")
+    arguments["x"][:, ::3] = constant
+    EXECUTORS[executor].batchnorm_forward(*arguments.values())
+    expected = np.tile(arguments["beta"][::3], (len(arguments["x"]), 1))
+    np.testing.assert_array_equal(arguments["out"][:, ::3], expected)
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
 def test_variance_of_a_feature_whose_mean_is_no_float32(executor: str) -> None:
     """Where it is rounded, all deviations from it are off by the same."""
     arguments = Case("batchnorm_forward", *SMALL).arguments("float32")

@@ -616,6 +616,7 @@ cdef inline void column_moments(
     cdef real centre[TILE]
     cdef real part, deviation
     cdef double error, overflow = 0
+    cdef bint constant = False
     cdef Py_ssize_t i, at
     cdef int j, k
     tile_sums(x, n, stride, width, sums)
@@ -640,8 +641,16 @@ cdef inline void column_moments(
         error = mean[j] - <double>centre[j]
         squares[j] = sums[j] - n * error * error
         overflow += squares[j] - squares[j]  # NaN from the first that is not finite
-    if real is float and overflow != 0.0:
-        # Squares beyond float32, of values beyond 1e19.
+        constant |= squares[j] < n * mean[j] * mean[j] * 1.4551915228366852e-11  # 2^-36
+    if real is float and (overflow != 0.0 or constant):
+        # Squares beyond float32, of values beyond 1e19; or a feature so nearly constant that the
+        # rounding of the sum of eight would pass for its variance.
+        memset(sums, 0, sizeof(sums))
+        for i in range(n):
+            for j in range(width):
+                sums[j] += <double>x[i * stride + j]
+        for j in range(width):
+            mean[j] = sums[j] / max(n, 1)
         memset(squares, 0, width * sizeof(double))
         for i in range(n):
             for j in range(width):
