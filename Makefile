@@ -52,7 +52,8 @@ bench: .venv-dev/installed
 clean:
 	rm -rf .venv .venv-test .venv-dev .venv-docs build dist bench/results fastnn-demo *.egg-info
 	rm -rf docs/reference/generated .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
-	find fastnn tests bench docs -name __pycache__ -type d -prune -exec rm -rf {} +
+	find fastnn tests bench docs \( -name __pycache__ -o -name .ruff_cache \) -type d -prune \
+	-exec rm -rf {} +
 	find fastnn -name '*.so' -delete
 
 # Cleared, for what an older Python left there would stay the environment's Python.

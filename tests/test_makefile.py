@@ -69,3 +69,23 @@ def test_a_change_of_any_source_is_installed(tmp_path, name):
     assert up_to_date()
     os.utime(tmp_path / "fastnn" / name, (2e9 + 1, 2e9 + 1))
     assert not up_to_date()
+
+
+RESULTS = [
+    *(".venv/x", ".venv-dev/x", ".venv-test/x", "build/x", "dist/x", "bench/results/x"),
+    *("docs/reference/generated/x", "docs/.ruff_cache/x", "fastnn-demo/x", "fastnn.egg-info/x"),
+    *("fastnn/__pycache__/x", "fastnn/_kernels/cpu.so", ".mypy_cache/x", ".ruff_cache/x"),
+]
+SOURCES = ["fastnn/_kernels/cpu.pyx", "tests/x.py", "bench/x.py", "docs/x.md"]
+
+
+@needs_make
+def test_clean_leaves_what_was_there(tmp_path):
+    shutil.copy(MAKEFILE, tmp_path)
+    for name in RESULTS + SOURCES:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    for _ in range(2):  # there may be nothing to remove
+        subprocess.run(["make", "--silent", "clean"], cwd=tmp_path, check=True, timeout=120)
+    left = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {str(path.relative_to(tmp_path)) for path in left} == {"Makefile", *SOURCES}
