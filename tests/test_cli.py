@@ -88,7 +88,7 @@ def test_info_says_what_is_missing_and_which_variables_are_set(monkeypatch, caps
     assert cli.main(["info"]) == 0
     assert rows_of(capsys.readouterr().out) == [
         ["backends", "numpy"],
-        ["cython", "not built: install fastnn where there is a C compiler"],
+        ["cython", "not built; it takes a C compiler, and pip install -v says what failed"],
         ["instruction set", "none"],
         ["instruction sets", "none"],
         ["numba", "not installed"],

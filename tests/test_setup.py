@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -146,3 +147,20 @@ def test_an_unknown_instruction_set_is_named(tree):
     assert process.returncode != 0
     assert process.stderr.startswith("FASTNN_BUILD_SETS must name some of baseline")
     assert process.stderr.endswith("got 'sse'\n")
+
+
+@pytest.mark.skipif(not (SETUP.parent / ".git").exists(), reason="this is no git checkout")
+def test_a_source_distribution_holds_every_source(tree):
+    command = ["git", "-C", str(SETUP.parent), "ls-files", "-z"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    names = {name for name in listed.split("\0") if name and (SETUP.parent / name).exists()}
+    for name in names:
+        (tree.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(SETUP.parent / name, tree.folder / name)
+    process = tree.run("sdist", FASTNN_BUILD_EXT="0")
+    assert process.returncode == 0, process.stderr
+    (packed,) = tree.folder.glob("dist/*.tar.gz")
+    with tarfile.open(packed) as archive:
+        held = {name.partition("/")[2] for name in archive.getnames()}
+    assert {name for name in names if not name.startswith(".")} - held == set()
+    assert not any(name.endswith((".so", ".c", ".pyc")) for name in held)

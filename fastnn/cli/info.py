@@ -42,7 +42,7 @@ def _info_rows(name: str, value: Any) -> Iterator[tuple[str, str]]:
     elif isinstance(value, tuple):
         yield name.replace("_", " "), ", ".join(value) or "none"
         if name == "backends" and "cython" not in value:
-            # An installation says so, too, but pip shows that only with -v.
-            yield "cython", "not built: install fastnn where there is a C compiler"
+            # An installation says so, and why, but pip shows that only with -v.
+            yield "cython", "not built; it takes a C compiler, and pip install -v says what failed"
     else:
         yield name.replace("_", " "), "none" if value is None else str(value)
