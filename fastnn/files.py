@@ -5,6 +5,7 @@ import os
 import stat
 from collections.abc import Iterable
 from functools import partial
+from io import UnsupportedOperation
 
 FilePath = str | os.PathLike[str]
 
@@ -28,8 +29,8 @@ def replace_file(path: FilePath, chunks: Iterable[bytes | memoryview]) -> None:
 
     Raises
     ------
-    ValueError
-        The path names something that is no regular file.
+    io.UnsupportedOperation
+        The path names something that is no regular file. It is a ValueError and an OSError.
     OSError
         The file cannot be written.
     """
@@ -73,7 +74,10 @@ def _mode_of(target: str) -> int | None:
     finally:
         os.close(descriptor)
     if not stat.S_ISREG(mode):
-        raise ValueError(f"path must name a regular file; got the device or pipe {target!r}")
+        # Both a ValueError and an OSError, so that the command line answers with one line.
+        raise UnsupportedOperation(
+            f"path must name a regular file; got the device or pipe {target!r}"
+        )
     return stat.S_IMODE(mode)
 
 

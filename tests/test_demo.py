@@ -301,6 +301,21 @@ def test_folder_that_cannot_be_written(tmp_path):
     assert (tmp_path / "file").read_text() == "as it was"
 
 
+def test_file_that_is_a_pipe(tmp_path):
+    pipe = tmp_path / "digits-history.csv"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        process = fastnn("demo", "--epochs", "1", "--out", ".", cwd=tmp_path)
+    finally:
+        os.close(reader)
+    assert process.returncode == 2
+    assert process.stderr == (
+        "fastnn: error: path must name a regular file, got the device or pipe "
+        f"{str(pipe.resolve())!r}.\n"
+    )
+
+
 def test_folder_that_takes_no_files(tmp_path, monkeypatch, no_training):
     def refuse(**options):
         raise PermissionError(13, "Permission denied")

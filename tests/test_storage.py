@@ -495,6 +495,7 @@ def test_pipe_is_not_replaced(path, has_reader):
             os.close(reader)
     if has_reader:
         assert isinstance(error, ValueError)
+        assert isinstance(error, OSError)
         assert str(error).startswith("path must name a regular file; got the device or pipe ")
     else:
         assert isinstance(error, OSError)

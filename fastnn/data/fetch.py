@@ -129,7 +129,8 @@ def fetch(file: KnownFile, folder: Path, mirrors: Sequence[str], otherwise: str)
         replace_file(path, [data])
     except OSError as exc:
         raise FastnnError(
-            f"{path} cannot be written ({exc.strerror}). Set FASTNN_CACHE to a folder that can."
+            f"{path} cannot be written ({exc.strerror or exc}). Set FASTNN_CACHE to a folder that "
+            "can."
         ) from exc
     return data
 
