@@ -58,7 +58,10 @@ def real_in(
     """
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise TypeError(f"{name} must be a number; got {value!r}")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # an int of more than 308 digits
+        number = math.inf
     above = low < number if open_low else low <= number
     below = number < high if open_high else number <= high
     if not (math.isfinite(number) and above and below):

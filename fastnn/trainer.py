@@ -2,6 +2,7 @@
 
 import copy
 import math
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,7 +24,7 @@ from fastnn.components import check_optional
 from fastnn.constraints import Constraint
 from fastnn.data import batch_slices, epoch_order, split_indices
 from fastnn.engine import EagerEngine, Epoch, NativeEngine
-from fastnn.errors import DivergenceError, NotBuiltError
+from fastnn.errors import DivergenceError, FastnnError, NotBuiltError
 from fastnn.examples import Examples, examples_for
 from fastnn.history import History
 from fastnn.interrupts import deferred_interrupt
@@ -32,7 +33,7 @@ from fastnn.losses import Loss, as_loss
 from fastnn.lowering import training_obstacle
 from fastnn.metrics import Metric, resolve_metrics
 from fastnn.model import Sequential, check_model
-from fastnn.optimizers import OPTIMIZERS, Adam, Optimizer
+from fastnn.optimizers import OPTIMIZERS, Adam, LearningRate, Optimizer
 from fastnn.progress import ProgressBar
 from fastnn.regularizers import Regularizer
 from fastnn.schedules import Constant, as_schedule
@@ -42,6 +43,14 @@ from fastnn.threads import (
     limited,
     thread_count,
     threads_are_fixed,
+)
+
+# What the engine was made of, or would not hear of.
+_FIXED = frozenset(
+    (
+        *("model", "loss", "optimizer", "regularizer", "constraint", "clip_norm", "clip_value"),
+        *("metrics", "engine", "threads"),
+    )
 )
 
 
@@ -92,7 +101,8 @@ class Trainer:
     stop_training : bool
         Set by a callback to end after this epoch.
     schedule : callable
-        Learning rate by (fractional) epoch; with ``lr_factor`` the `learning_rate`.
+        Learning rate by (fractional) epoch; with ``lr_factor`` the `learning_rate`. Another may be
+        assigned at any time, to it or to ``optimizer.lr``; the later assignment counts.
 
     Raises
     ------
@@ -147,14 +157,14 @@ class Trainer:
             metrics = self.loss.default_metrics()
         self.metrics = resolve_metrics(metrics)
         self.history = History()
-        self._lr = self.optimizer.lr
-        self.schedule: Callable[[float], float] = as_schedule(self._lr)
+        self.schedule = self.optimizer.lr
         self.lr_factor = 1.0
         self.epoch = 0
         self.stop_training = False
         self.samples = 0
         self.epochs = 0
         self._progress = 0.0  # epochs before the current step, which schedules are asked at
+        self._fitting = threading.Lock()
         self.engine, self.engine_reason = self._choose_engine(engine)
         native = self.engine == "native"
         self.threads = thread_count(
@@ -168,10 +178,36 @@ class Trainer:
             else EagerEngine(*parts, *bounds)
         )
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _FIXED and name in self.__dict__:
+            raise AttributeError(
+                f"{name} of a Trainer cannot be replaced: make a new Trainer, which may go on from "
+                "the state of this one"
+            )
+        super().__setattr__(name, value)
+
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            "a Trainer cannot be copied or pickled: copy its model, make another Trainer of the "
+            "same settings, and let it go on with other.resume(trainer.state())"
+        )
+
     @property
     def step(self) -> int:
         """Updates done."""
         return self._runner.step_count
+
+    @property
+    def schedule(self) -> Callable[[float], float]:
+        """Learning rate by (fractional) epoch."""
+        if self.optimizer.lr is not self._lr_seen:
+            self.schedule = self.optimizer.lr
+        return self._schedule
+
+    @schedule.setter
+    def schedule(self, schedule: LearningRate) -> None:
+        self._schedule = as_schedule(schedule)
+        self._lr_seen = self.optimizer.lr
 
     @property
     def learning_rate(self) -> float:
@@ -179,13 +215,18 @@ class Trainer:
         return self._rate_at(self._progress)
 
     def _rate_at(self, epoch: float) -> float:
-        rate = float(self.schedule(epoch)) * self.lr_factor
-        if not 0 <= rate < math.inf:
+        rate = self.schedule(epoch)
+        try:
+            number = float(rate) * self.lr_factor
+            good = 0 <= number < math.inf
+        except (TypeError, ValueError):
+            good = False
+        if not good:
             raise ValueError(
-                f"the learning rate must be finite and at least 0; at epoch {epoch:g} the schedule "
-                f"and lr_factor give {rate}"
+                "a learning rate must be a finite number of at least 0; at epoch "
+                f"{epoch:g} the schedule gives {rate!r}, times lr_factor={self.lr_factor!r}"
             )
-        return rate
+        return number
 
     def _choose_engine(self, engine: str) -> tuple[str, str]:
         """The engine that will run, and why."""
@@ -256,14 +297,16 @@ class Trainer:
         Raises
         ------
         TypeError, ValueError
-            An argument of the wrong type, shape or range, or a part of the trainer that was
-            replaced: nothing has been trained then. Or the schedule gives a rate that is negative
-            or not finite.
+            An argument of the wrong type, shape or range, or a part that the native engine cannot
+            take has come to the model: nothing has been trained then. Or the schedule gives a rate
+            that is negative or not finite.
         DivergenceError
             The loss is not finite, or has grown beyond return. The model, and the optimizer, are
             back at the end of the last good epoch.
         KeyboardInterrupt
             Ctrl-C; the model is at a completed step.
+        FastnnError
+            This trainer is in a fit already, in another thread or around this callback.
 
         Warns
         -----
@@ -272,27 +315,27 @@ class Trainer:
             of 0.
         """
         epochs = positive_int("epochs", epochs)
-        self._check_parts()
-        self._check_native()
-        examples = self._examples(x, y, sample_weight, class_weight)
-        rows, validation = self._validation(examples, validation_data, validation_share)
-        batches = batch_slices(len(rows), self.batch_size, merge_single=self._has_batchnorm())
-        self._check_batches(batches)
-        self._check_outputs()
-        self._name_outputs()
-        self.samples = len(rows)
-        self.epochs = self.epoch + epochs
-        self.stop_training = False
-        self._runner.loss_limit = None
-        with self._running() as interrupted:
-            try:
-                self._notify("on_train_begin")
-                self._warn_of_nothing_to_train()
-                while self.epoch < self.epochs and not self.stop_training:
-                    order = rows[epoch_order(len(rows), self.rng, shuffle)]
-                    self._run_epoch(examples, order, batches, validation, interrupted)
-            finally:
-                self._end()
+        with self._alone():
+            self._check_native()
+            examples = self._examples(x, y, sample_weight, class_weight)
+            rows, validation = self._validation(examples, validation_data, validation_share)
+            batches = batch_slices(len(rows), self.batch_size, merge_single=self._has_batchnorm())
+            self._check_batches(batches)
+            self._check_outputs()
+            self._name_outputs()
+            self.samples = len(rows)
+            self.epochs = self.epoch + epochs
+            self.stop_training = False
+            self._runner.loss_limit = None
+            with self._running() as interrupted:
+                try:
+                    self._notify("on_train_begin")
+                    self._warn_of_nothing_to_train()
+                    while self.epoch < self.epochs and not self.stop_training:
+                        order = rows[epoch_order(len(rows), self.rng, shuffle)]
+                        self._run_epoch(examples, order, batches, validation, interrupted)
+                finally:
+                    self._end()
         return self.history
 
     def _run_epoch(
@@ -398,13 +441,12 @@ class Trainer:
         Raises
         ------
         TypeError, ValueError
-            An argument of the wrong type, shape or range, or a part that was replaced.
+            An argument of the wrong type, shape or range.
         DivergenceError
             The loss is not finite, or has grown beyond return; the parameters are not updated.
         """
         if lr is not None:
             lr = real_in("lr", lr, 0, open_low=True)
-        self._check_parts()
         examples = self._examples(x, y, sample_weight)
         self._check_batches([slice(0, len(examples))])
         self._name_outputs()
@@ -481,28 +523,30 @@ class Trainer:
 
         Raises
         ------
-        ValueError
-            The state is none, or of another optimizer, or of a model of another size; nothing is
+        TypeError, ValueError
+            It is no state, or that of another optimizer, or of a model of another size; nothing is
             changed.
         """
-        lacking = self.state().keys() - set(state)
-        if lacking:
-            raise ValueError(
-                f"state must be what `state` returned; it lacks {sorted(lacking)[0]!r}"
-            )
-        own = {name: average.shape for name, average in self._runner.averages.items()}
-        given = {name: np.shape(average) for name, average in state["averages"].items()}
-        if own != given:
-            raise ValueError(
-                f"state does not fit: {self.optimizer!r} keeps averages of shapes {own} for this "
-                f"model; got {given}"
-            )
-        self._runner.resume(state)
+        self._runner.resume(_checked_state(state, self._runner.state(), self.optimizer))
         self.lr_factor, self.epoch = state["lr_factor"], state["epoch"]
         self._progress = state["progress"]
         self.rng = copy.deepcopy(state["rng"])
 
     # -- parts -------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One fit at a time: two would write into the same buffers."""
+        if not self._fitting.acquire(blocking=False):
+            raise FastnnError(
+                "this Trainer is in a fit already, which must end before the next begins: fit "
+                "cannot be called in a callback, and a thread needs a model and a Trainer of its "
+                "own"
+            )
+        try:
+            yield
+        finally:
+            self._fitting.release()
 
     @contextmanager
     def _running(self) -> Iterator[Callable[[], None]]:
@@ -579,21 +623,6 @@ class Trainer:
         if self.loss.output_activation is not None:
             self.model.output_activation = self.loss.output_activation
 
-    def _check_parts(self) -> None:
-        """Refuse parts that the engine does not have: it would go on with those it was made of."""
-        parts = ("model", "loss", "optimizer", "regularizer", "constraint")
-        for name in (*parts, "clip_norm", "clip_value", "threads"):
-            if getattr(self, name) is not getattr(self._runner, name):
-                raise ValueError(
-                    f"{name} was replaced after the trainer was made, which would go on with the "
-                    "old one: make a new Trainer"
-                )
-        if self.optimizer.lr != self._lr:
-            raise ValueError(
-                "optimizer.lr was changed after the trainer was made: set trainer.schedule, to "
-                "fnn.Constant(lr) for example"
-            )
-
     def _check_native(self) -> None:
         """Refuse what has come to the parts and the native program would leave out."""
         obstacle = self._obstacle() if self.engine == "native" else None
@@ -619,6 +648,39 @@ def _as_optimizer(optimizer: str | Optimizer | None) -> Optimizer:
     if isinstance(optimizer, str):
         return one_of("optimizer", optimizer, OPTIMIZERS)()
     raise TypeError(f"optimizer must be an Optimizer, such as Adam(lr=1e-3); got {optimizer!r}")
+
+
+def _checked_state(state: Any, own: Mapping[str, Any], optimizer: Optimizer) -> Mapping[str, Any]:
+    """A state that a trainer can go on from whose engine's state is ``own``."""
+    keys = own.keys() | {"lr_factor", "epoch", "progress", "rng"}
+    if not isinstance(state, Mapping) or not isinstance(state.get("averages"), Mapping):
+        raise TypeError(f"state must be what Trainer.state() returns; got {state!r}")
+    if state.keys() != keys:
+        raise ValueError(
+            f"state must hold {', '.join(sorted(keys))}; got {', '.join(map(str, state))}"
+        )
+    shapes = {name: average.shape for name, average in own["averages"].items()}
+    given = {name: np.shape(average) for name, average in state["averages"].items()}
+    if shapes != given:
+        raise ValueError(
+            f"state does not fit: {optimizer!r} keeps averages of shapes {shapes} for this model; "
+            f"got {given}"
+        )
+    for name, average in state["averages"].items():
+        dtype = np.asarray(average).dtype
+        if dtype.kind != "f":
+            raise TypeError(f"state: the average {name!r} must hold real numbers; got {dtype}")
+    steps = state["steps"]
+    if not isinstance(steps, Sequence) or len(steps) != 2:
+        raise TypeError(f"state: steps must be two numbers; got {steps!r}")
+    for name, number in (("steps", steps[0]), ("steps", steps[1]), ("epoch", state["epoch"])):
+        if positive_int(f"state: {name}", number, least=0) >= 2**63:
+            raise ValueError(f"state: {name} must be below 2^63; got {number}")
+    for name in ("lr_factor", "progress"):
+        real_in(f"state: {name}", state[name], 0)
+    if not isinstance(state["rng"], np.random.Generator):
+        raise TypeError(f"state: rng must be a numpy.random.Generator; got {state['rng']!r}")
+    return state
 
 
 def _limit(name: str, value: float | None) -> float | None:
