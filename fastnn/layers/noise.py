@@ -72,10 +72,8 @@ class MaskingNoise(Layer):
             self._out = x
             return x
         out = self.output_buffer(rows)
-        self._mask = self.workspace.take("mask", x.shape, np.uint8)
-        self.kernels.masking_noise_forward(
-            x, self.ratio, self.seed, step, self.index, self._mask, out
-        )
+        mask = self._mask = self.workspace.take("mask", x.shape, np.uint8)
+        self.kernels.masking_noise_forward(x, self.ratio, self.seed, step, self.index, mask, out)
         return out
 
     def backward(self, dout: np.ndarray, input_gradient: bool = True) -> np.ndarray | None:
