@@ -1,6 +1,7 @@
 """Memory that starts at a cache line: for parameters, and for what layers write in passing."""
 
 import math
+import sys
 import threading
 from collections.abc import Iterable
 from typing import Any
@@ -17,6 +18,8 @@ def aligned_zeros(shape: int | tuple[int, ...], dtype: Any) -> np.ndarray:
     dtype = np.dtype(dtype)
     shape = (shape,) if isinstance(shape, int) else shape
     nbytes = math.prod(shape) * dtype.itemsize
+    if nbytes > sys.maxsize - ALIGNMENT:  # NumPy would speak of a dimension
+        raise MemoryError(f"there is no memory for an array of shape {shape}")
     memory = np.zeros(nbytes + ALIGNMENT, dtype=np.uint8)
     start = -memory.ctypes.data % ALIGNMENT
     return memory[start : start + nbytes].view(dtype).reshape(shape)

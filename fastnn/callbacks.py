@@ -3,13 +3,15 @@
 import csv
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
 
 from fastnn.checks import positive_int, real_in, sequence
+from fastnn.files import file_name
 from fastnn.history import improves, resolve_mode
 from fastnn.schedules import Schedule, as_schedule
 
@@ -275,7 +277,7 @@ class LearningRateSchedule(Callback):
     """
 
     def __init__(self, schedule: float | Schedule | Callable[[float], float]) -> None:
-        self.schedule = as_schedule(schedule)
+        self.schedule = as_schedule(schedule, "schedule")
 
     def on_train_begin(self, trainer: "Trainer") -> None:
         trainer.schedule = self.schedule
@@ -297,14 +299,16 @@ class CSVLogger(Callback):
 
     Raises
     ------
+    TypeError
+        `path` is no path.
     OSError
-        When a fit begins: the file cannot be written.
+        When a fit begins, or at the end of an epoch: the file cannot be written.
     ValueError
         At the end of an epoch: it reports a name for which there is no column.
     """
 
     def __init__(self, path: str | os.PathLike[str], append: bool = False) -> None:
-        self.path = Path(path)
+        self.path = Path(file_name("path", path))
         self.append = append
         self._columns: list[str] = []
         self._stream: TextIO | None = None
@@ -336,14 +340,25 @@ class CSVLogger(Callback):
         self._write([epoch, *values])
 
     def on_train_end(self, trainer: "Trainer") -> None:
-        if self._stream is not None:
-            self._stream.close()
-            self._stream = None
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            with self._named():
+                stream.close()
 
     def _write(self, row: Sequence[object]) -> None:
         if self._stream is None:
             raise RuntimeError(
                 "CSVLogger writes within a fit only: pass it to Trainer(callbacks=...)"
             )
-        csv.writer(self._stream, lineterminator="\n").writerow(row)
-        self._stream.flush()
+        with self._named():
+            csv.writer(self._stream, lineterminator="\n").writerow(row)
+            self._stream.flush()
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """A full disk is an error of this file."""
+        try:
+            yield
+        except OSError as error:
+            error.filename = str(self.path)
+            raise

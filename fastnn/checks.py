@@ -1,8 +1,10 @@
 """Checks of arguments, shared by everything that a user calls."""
 
+import itertools
 import math
 import operator
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Set
+from numbers import Real
 from typing import Any, TypeVar
 
 import numpy as np
@@ -123,7 +125,9 @@ def sequence(name: str, value: Any, what: str) -> list[Any]:
     TypeError
         The value is no sequence.
     """
-    if isinstance(value, (str, Mapping)) or not isinstance(value, Iterable):
+    # A set has no order, and the items of bytes are numbers that nobody wrote.
+    odd = isinstance(value, (str, bytes, Mapping, Set)) or getattr(value, "shape", None) == ()
+    if odd or not isinstance(value, Iterable):
         raise TypeError(f"{name} must be a sequence of {what}; got {value!r}")
     return list(value)
 
@@ -150,13 +154,39 @@ def as_array(name: str, value: Any) -> np.ndarray:
 
     Raises
     ------
+    TypeError
+        It is sparse, or nothing that can be an array: None, a mapping, a set, an iterator.
     ValueError
-        Rows of different lengths.
+        Rows of different lengths; or a masked array, whose masked numbers NumPy would take for
+        measured ones.
     """
+    if hasattr(value, "toarray"):
+        raise TypeError(
+            f"{name} must be a dense array; got {type(value).__name__}: call {name}.toarray()"
+        )
+    # Without importing numpy.ma; a data frame's mask is a method.
+    masked = getattr(value, "mask", None) if isinstance(value, np.ndarray) else None
+    if masked is not None and np.any(masked):
+        raise ValueError(
+            f"{name} must not be masked; got {np.count_nonzero(masked)} of {value.size} numbers "
+            f"masked: fill them, as with {name}.filled(0), or leave their rows out"
+        )
     try:
-        return np.asarray(value)
+        array = np.asarray(value)
     except ValueError:
         raise ValueError(f"{name} must be an array; got rows of different lengths") from None
+    if array.dtype == object and array.ndim == 0:
+        raise TypeError(f"{name} must be an array; got {value!r:.200}")
+    return array
+
+
+def not_real(name: str, array: np.ndarray) -> TypeError:
+    """The error for an array that does not hold real numbers; of objects, it names the first."""
+    what = f"dtype {array.dtype}"
+    if array.dtype == object:
+        odd = [item for item in itertools.islice(array.flat, 1000) if not isinstance(item, Real)]
+        what += f", which holds {odd[0]!r:.100}" if odd else f": take {name}.astype(float)"
+    return TypeError(f"{name} must hold real numbers; got {what}")
 
 
 def source_rows(name: str, x: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
@@ -192,13 +222,9 @@ def source_rows(name: str, x: Any, shape: tuple[int, ...], dtype: np.dtype[Any])
         and len(x)
     ):
         return x  # as it mostly is: a single sample is answered in microseconds
-    if hasattr(x, "toarray"):
-        raise TypeError(
-            f"{name} must be a dense array; got {type(x).__name__}: call {name}.toarray()"
-        )
     array = as_array(name, x)
     if array.dtype.kind not in "fiub":
-        raise TypeError(f"{name} must hold real numbers; got dtype {array.dtype}")
+        raise not_real(name, array)
     if array.ndim < 2 or array.shape[1:] not in (shape, (features,)):
         hint = ""
         if array.shape in (shape, (features,)):

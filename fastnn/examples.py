@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.checks import as_array, source_rows
+from fastnn.checks import as_array, not_real, source_rows
 from fastnn.losses import Loss
 from fastnn.model import Sequential
 
@@ -70,7 +70,7 @@ def examples_for(
 def _weights(name: str, values: Any, rows: int, dtype: np.dtype[Any]) -> np.ndarray:
     given = as_array(name, values)
     if given.dtype.kind not in "fiub":
-        raise TypeError(f"{name} must hold real numbers; got dtype {given.dtype}")
+        raise not_real(name, given)
     if given.shape != (rows,):
         raise ValueError(f"{name} must have shape ({rows},); got {given.shape}")
     with np.errstate(over="ignore"):  # what is too large for the dtype is named below

@@ -13,6 +13,20 @@ FilePath = str | os.PathLike[str]
 _NO_WAITING = getattr(os, "O_NONBLOCK", 0)
 
 
+def file_name(name: str, path: FilePath) -> str:
+    """A path as text.
+
+    Raises
+    ------
+    TypeError
+        The argument called ``name`` is no path.
+    """
+    try:
+        return os.fsdecode(path)
+    except TypeError:
+        raise TypeError(f"{name} must be a path; got {path!r}") from None
+
+
 def replace_file(path: FilePath, chunks: Iterable[bytes | memoryview]) -> None:
     """Write a file at once or not at all.
 
@@ -29,12 +43,14 @@ def replace_file(path: FilePath, chunks: Iterable[bytes | memoryview]) -> None:
 
     Raises
     ------
+    TypeError, ValueError
+        It is no path.
     io.UnsupportedOperation
         The path names something that is no regular file. It is a ValueError and an OSError.
     OSError
         The file cannot be written.
     """
-    target = os.path.realpath(os.fsdecode(path))
+    target = os.path.realpath(file_name("path", path))
     old_mode = _mode_of(target)
     folder, name = os.path.split(target)
     # Cut, for a name may already have the length that the file system allows.

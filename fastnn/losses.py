@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastnn.checks import as_array, one_of, real_in
+from fastnn.checks import as_array, not_real, one_of, real_in
 from fastnn.components import Component
 
 
@@ -95,8 +95,14 @@ class _Classification(Loss):
                 f"shape ({rows}, {n_out}); got {array.dtype} of shape {array.shape}"
             )
         soft = _finite(array, dtype)
-        if (soft < 0).any() or np.abs(soft.sum(axis=1, dtype=np.float64) - 1).max() > 1e-3:
-            raise ValueError("y must hold probabilities: each row non-negative, with the sum 1")
+        sums = soft.sum(axis=1, dtype=np.float64)
+        off = (soft < 0).any(axis=1) | (np.abs(sums - 1) > 1e-3)
+        if off.any():
+            row = int(np.argmax(off))
+            raise ValueError(
+                "y must hold probabilities: each row non-negative, with the sum 1; got the sum "
+                f"{sums[row]:g} in row {row}, with numbers from {soft[row].min():g}"
+            )
         return soft
 
 
@@ -186,7 +192,7 @@ class _Regression(Loss):
         array = as_array("y", y)
         _check_rows(array, rows)
         if array.dtype.kind not in "iubf":
-            raise TypeError(f"y must hold real numbers; got dtype {array.dtype}")
+            raise not_real("y", array)
         if array.ndim == 1 and n_out == 1:
             array = array[:, None]
         if array.shape != (rows, n_out):

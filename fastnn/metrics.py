@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastnn.checks import one_of, positive_int
+from fastnn.checks import as_array, not_real, one_of, positive_int
 
 __all__ = [
     "accuracy",
@@ -281,7 +281,7 @@ def _named(entry: Any) -> tuple[str, Metric]:
 def _check_rows(outputs: np.ndarray, targets: np.ndarray) -> None:
     for name, array in (("outputs", outputs), ("targets", targets)):
         if array.dtype.kind not in "fiub":
-            raise TypeError(f"{name} must hold real numbers; got dtype {array.dtype}")
+            raise not_real(name, array)
         if array.ndim not in (1, 2):
             raise ValueError(f"{name} must have one or two dimensions; got shape {array.shape}")
         if array.size == 0:
@@ -295,7 +295,7 @@ def _check_rows(outputs: np.ndarray, targets: np.ndarray) -> None:
 
 def scores_and_labels(outputs: ArrayLike, targets: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Scores (N, C) and integer labels (N,), checked; errors as `accuracy`."""
-    scores, labels = np.asarray(outputs), np.asarray(targets)
+    scores, labels = as_array("outputs", outputs), as_array("targets", targets)
     _check_rows(scores, labels)
     if scores.ndim != 2:
         raise ValueError(f"outputs must have shape (N, classes); got {scores.shape}")
@@ -319,7 +319,7 @@ def scores_and_labels(outputs: ArrayLike, targets: ArrayLike) -> tuple[np.ndarra
 
 def _columns(outputs: ArrayLike, targets: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Both as float64 of shape (N, D)."""
-    predicted, true = np.asarray(outputs), np.asarray(targets)
+    predicted, true = as_array("outputs", outputs), as_array("targets", targets)
     _check_rows(predicted, true)
     # Broadcasting (N, 1) against (N,) would compare every sample with every other.
     predicted = predicted.reshape(len(predicted), -1).astype(np.float64, copy=False)

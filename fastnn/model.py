@@ -109,7 +109,14 @@ class Sequential(Parameters):
                 _under(name, self.state),
             )
             layer.followed_by = chain.activation_after(self.layers[index + 1 :])
-            layer.initialize(draws)
+            with np.errstate(over="ignore"):  # named below
+                layer.initialize(draws)
+        for name, view in self.params.items():
+            if not np.isfinite(view).all():
+                raise ValueError(
+                    f"layers must start from numbers that {self.dtype} can hold; those of {name} "
+                    "are not finite"
+                )
 
     @property
     def preprocessing(self) -> Preprocessor | Pipeline | None:

@@ -49,6 +49,10 @@ class ProgressBar(Callback):
     """
 
     def __init__(self, file: TextIO | None = None) -> None:
+        if file is not None and not callable(getattr(file, "write", None)):
+            raise TypeError(
+                f"file must be a text stream, such as sys.stderr, or None; got {file!r}"
+            )
         self.file = file
         self._display = Display()
 

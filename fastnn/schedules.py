@@ -176,7 +176,7 @@ class WarmUp(Schedule):
         self.schedule = schedule
         self.epochs = real_in("epochs", epochs, 0, open_low=True)
         self.start = real_in("start", start, 0)
-        self._wrapped = as_schedule(schedule)
+        self._wrapped = as_schedule(schedule, "schedule")
 
     def __call__(self, epoch: float) -> float:
         if epoch >= self.epochs:
@@ -192,13 +192,17 @@ class WarmUp(Schedule):
         return cls(**settings)
 
 
-def as_schedule(lr: float | Schedule | Callable[[float], float]) -> Callable[[float], float]:
+def as_schedule(
+    lr: float | Schedule | Callable[[float], float], name: str = "lr"
+) -> Callable[[float], float]:
     """What a user gave as a learning rate, as a function of the epoch.
 
     Parameters
     ----------
     lr : float, Schedule, or function of the epoch
         A number becomes a `Constant`; anything that can be called is returned as it is.
+    name : str
+        What the caller calls the argument.
 
     Raises
     ------
@@ -208,14 +212,14 @@ def as_schedule(lr: float | Schedule | Callable[[float], float]) -> Callable[[fl
         A number that is not positive and finite.
     """
     if isinstance(lr, type):
-        raise TypeError(f"lr must be a schedule, not its class; write {lr.__name__}(...)")
+        raise TypeError(f"{name} must be a schedule, not its class; write {lr.__name__}(...)")
     if callable(lr):
         return lr
     try:
-        return Constant(lr)
+        return Constant(real_in(name, lr, 0, open_low=True))
     except TypeError:
         raise TypeError(
-            f"lr must be a number, a Schedule or a function of the epoch; got {lr!r}"
+            f"{name} must be a number, a Schedule or a function of the epoch; got {lr!r}"
         ) from None
 
 

@@ -33,7 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn.errors import CorruptFileError
-from fastnn.files import FilePath, open_at_once, replace_file
+from fastnn.files import FilePath, file_name, open_at_once, replace_file
 
 _FORMAT = "fastnn"
 _FORMAT_VERSION = 1
@@ -118,7 +118,7 @@ def read_file(path: FilePath) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     OSError
         If the file cannot be read: FileNotFoundError, IsADirectoryError and the like.
     """
-    name = os.fsdecode(path)
+    name = file_name("path", path)
     try:
         with open(name, "rb", opener=open_at_once) as file:
             return _parse(file)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastnn.callbacks import Callback
-from fastnn.files import FilePath
+from fastnn.files import FilePath, file_name
 
 if TYPE_CHECKING:
     from fastnn.trainer import Trainer
@@ -45,7 +45,7 @@ class TensorBoard(Callback):
     """
 
     def __init__(self, log_dir: FilePath) -> None:
-        self.log_dir = Path(os.fsdecode(log_dir))
+        self.log_dir = Path(file_name("log_dir", log_dir))
         self._file_name = ""
 
     def on_train_begin(self, trainer: "Trainer") -> None:

@@ -21,6 +21,9 @@ SMALL_NATIVE_STEP = 4e6
 # Seconds that a native run may take before it comes back to Python: for progress, and for Ctrl-C.
 NATIVE_SECONDS = 0.05
 
+# More than any machine has.
+MOST_THREADS = 1 << 16
+
 # The other number of threads is tried for so long, in one of so many runs.
 PROBE_SECONDS = 0.002
 PROBE_EVERY = 10
@@ -65,17 +68,24 @@ def thread_count(threads: int | None, flops: float, small: float = SMALL_STEP) -
     Raises
     ------
     TypeError, ValueError
-        ``threads`` or ``FASTNN_THREADS`` is not an integer of at least 1.
+        ``threads`` or ``FASTNN_THREADS`` is not an integer of at least 1, or beyond all machines.
     """
     threads = _default.get() if threads is None else threads
     if threads is not None:
-        return positive_int("threads", threads)
+        return _possible("threads", threads)
     asked = os.environ.get("FASTNN_THREADS")
     if asked:
         if not asked.isdecimal():
             raise ValueError(f"FASTNN_THREADS must be an integer of at least 1; got {asked!r}")
-        return positive_int("FASTNN_THREADS", int(asked))
+        return _possible("FASTNN_THREADS", int(asked))
     return 1 if flops < small else available_threads()
+
+
+def _possible(name: str, threads: int) -> int:
+    number = positive_int(name, threads)
+    if number > MOST_THREADS:
+        raise ValueError(f"{name} must be at most {MOST_THREADS}; got {number}")
+    return number
 
 
 def threads_are_fixed(threads: int | None) -> bool:

@@ -45,6 +45,9 @@ from fastnn.threads import (
     threads_are_fixed,
 )
 
+# Steps of more rows are not small, whatever the network.
+MOST_ROWS = 10**9
+
 # What the engine was made of, or would not hear of.
 _FIXED = frozenset(
     (
@@ -206,7 +209,7 @@ class Trainer:
 
     @schedule.setter
     def schedule(self, schedule: LearningRate) -> None:
-        self._schedule = as_schedule(schedule)
+        self._schedule = as_schedule(schedule, "schedule")
         self._lr_seen = self.optimizer.lr
 
     @property
@@ -253,7 +256,7 @@ class Trainer:
 
     def _flops(self) -> float:
         """Floating-point operations of a step: six for each weight and row."""
-        return 6.0 * self.batch_size * self.model.weight_count
+        return 6.0 * min(self.batch_size, MOST_ROWS) * self.model.weight_count
 
     # -- fitting -----------------------------------------------------------------------------------
 
@@ -587,9 +590,16 @@ class Trainer:
             if share:
                 raise ValueError("give validation_data or validation_share, not both")
             if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
-                raise TypeError("validation_data must be (x, y) or (x, y, sample_weight)")
-            weights = data[2] if len(data) == 3 else None
-            return everything, self._examples(data[0], data[1], weights)
+                raise TypeError(
+                    "validation_data must be (x, y) or (x, y, sample_weight); got "
+                    + (f"{len(data)} items" if isinstance(data, (tuple, list)) else repr(data))
+                )
+            try:
+                weights = data[2] if len(data) == 3 else None
+                return everything, self._examples(data[0], data[1], weights)
+            except (TypeError, ValueError) as error:
+                kind = TypeError if isinstance(error, TypeError) else ValueError
+                raise kind(f"validation_data: {error}") from None
         if not share:
             return everything, None
         kept, held = split_indices(len(examples), share, self.rng)

@@ -1,11 +1,13 @@
 import csv
 import inspect
 import math
+import os
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+import fastnn as fnn
 from fastnn.callbacks import (
     Callback,
     CSVLogger,
@@ -339,7 +341,7 @@ def test_a_function_or_a_number_is_a_schedule():
 def test_what_is_no_schedule_is_refused_at_once():
     with pytest.raises(TypeError, match="a number, a Schedule or a function of the epoch"):
         LearningRateSchedule("cosine")
-    with pytest.raises(ValueError, match=r"lr must be a finite number in \(0, inf\)"):
+    with pytest.raises(ValueError, match=r"schedule must be a finite number in \(0, inf\)"):
         LearningRateSchedule(0)
 
 
@@ -435,6 +437,27 @@ def test_a_file_that_cannot_be_written_is_an_error_before_training(tmp_path):
     with pytest.raises(FileNotFoundError):
         trainer.fit(losses(1))
     assert trainer.epoch == 0
+
+
+def test_a_log_may_have_a_name_of_bytes(tmp_path):
+    path = tmp_path / "log.csv"
+    logger = CSVLogger(os.fsencode(path))
+    FakeTrainer(logger).fit([{"loss": 1.0}])
+    assert path.read_text() == "epoch,loss\n0,1.0\n"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
+def test_a_full_disk_is_named_with_the_file():
+    """And the model is as the epoch left it, ready for more."""
+    trainer = fnn.Trainer(
+        fnn.mlp(2, [3], 2, rng=0), callbacks=[CSVLogger("/dev/full")], rng=0, verbose=False
+    )
+    with pytest.raises(OSError, match="No space left on device: '/dev/full'"):
+        trainer.fit(np.eye(2), [0, 1], epochs=3)
+    assert trainer.epoch == trainer.step == trainer.model.step == 1
+    trainer.callbacks.clear()
+    trainer.fit(np.eye(2), [0, 1], epochs=1)
+    assert trainer.history.epochs == [0, 1]
 
 
 def test_the_log_writes_within_a_fit_only(tmp_path):

@@ -355,7 +355,7 @@ BAD_CLASSES = {
     "too many rows": ([0] * 5, ValueError, "4 rows"),
     "no rows": ([], ValueError, "4 rows"),
     "a scalar": (1, ValueError, "4 rows"),
-    "nothing": (None, ValueError, "4 rows"),
+    "nothing": (None, TypeError, "y must be an array; got None"),
     "names of classes": (["cat", "dog", "cat", "dog"], TypeError, "y must hold integer labels"),
     "objects": (np.array([0, 1, 2, None]), TypeError, "y must hold integer labels"),
     "complex labels": (np.array([0j, 1j, 1, 2]), TypeError, "y must hold integer labels"),
@@ -373,7 +373,7 @@ BAD_CLASSES = {
     ),
     "rows that do not add up": (np.full((4, 3), 0.5), ValueError, "y must hold probabilities"),
     "rows of zeros": (np.zeros((4, 3)), ValueError, "y must hold probabilities"),
-    "rows of different lengths": ([[1, 0, 0], [1, 0], [1], [0]], ValueError, "^y must"),
+    "rows of different lengths": ([[1, 0, 0], [1, 0], [1], [0]], ValueError, "y must be an array"),
 }
 BAD_NUMBERS = {
     "too few rows": (np.zeros((3, 3)), ValueError, "y must have 4 rows, as x has"),
@@ -388,7 +388,7 @@ BAD_NUMBERS = {
     "dates": (np.zeros((4, 3), "datetime64[s]"), TypeError, "y must hold real numbers"),
     "NaN": (np.where(np.eye(4, 3, -1) > 0, NAN, 0), ValueError, "y must be finite.*row 1"),
     "infinity": (np.where(np.eye(4, 3, -3) > 0, -INF, 0), ValueError, "y must be finite.*row 3"),
-    "rows of different lengths": ([[1, 0, 0], [1, 0], [1], [0]], ValueError, "^y must"),
+    "rows of different lengths": ([[1, 0, 0], [1, 0], [1], [0]], ValueError, "y must be an array"),
 }
 
 

@@ -328,7 +328,7 @@ BAD_INPUT = {
     "dates": (np.zeros((4, 8), "datetime64[s]"), TypeError, "x must hold real numbers"),
     "records": (np.zeros((4, 8), [("a", "f4")]), TypeError, "x must hold real numbers"),
     "bytes": (np.full((4, 8), b"1"), TypeError, "x must hold real numbers"),
-    "nothing": (None, TypeError, "x must hold real numbers"),
+    "nothing": (None, TypeError, "x must be an array; got None"),
     "a string": ("data.csv", TypeError, "x must hold real numbers"),
     "sparse": (Sparse(), TypeError, r"x must be a dense array; got Sparse: call x\.toarray\(\)"),
     "too wide": (np.ones((4, 9)), ValueError, r"x must have shape \(N, 8\); got \(4, 9\)"),
@@ -339,7 +339,7 @@ BAD_INPUT = {
     "one sample": (np.ones(8), ValueError, r"for a single sample pass x\[None\]"),
     "a scalar": (3.0, ValueError, r"x must have shape \(N, 8\); got \(\)"),
     "an array without axes": (np.array(3.0), ValueError, r"x must have shape \(N, 8\); got \(\)"),
-    "rows of different lengths": ([[1.0] * 8, [1.0] * 7], ValueError, "^x must"),
+    "rows of different lengths": ([[1.0] * 8, [1.0] * 7], ValueError, "x must be an array"),
 }
 
 

@@ -138,7 +138,7 @@ def test_functions_and_schedules_are_taken_as_they_are():
 def test_what_is_no_learning_rate_is_a_type_error(lr):
     with pytest.raises(TypeError, match="lr must be a number, a Schedule or a function"):
         as_schedule(lr)
-    with pytest.raises(TypeError, match="lr must be a number"):
+    with pytest.raises(TypeError, match="schedule must be a number, a Schedule or a function"):
         WarmUp(lr)
 
 
@@ -158,7 +158,7 @@ def test_the_base_class_has_no_formula():
     [Constant, StepDecay, ExponentialDecay, lambda lr: CosineDecay(lr, 10), WarmUp, as_schedule],
 )
 def test_a_learning_rate_must_be_positive_and_finite(make, lr):
-    with pytest.raises(ValueError, match="lr must be"):
+    with pytest.raises(ValueError, match="schedule must be" if make is WarmUp else "lr must be"):
         make(lr)
 
 

@@ -170,8 +170,7 @@ def test_a_score_that_is_not_finite_is_a_failure():
         def odd(out, y):
             return params["value"]
 
-        model = build({"lr": 0.01}, seed).model
-        return fnn.Trainer(model, metrics=[odd], rng=seed)
+        return fnn.Trainer(fnn.mlp(8, [4], 3, rng=seed), metrics=[odd], rng=seed)
 
     result = fnn.lab.grid_search(
         judged, {"value": [math.nan, 2.0]}, X, Y, epochs=1, monitor="val_odd", verbose=False

@@ -115,7 +115,7 @@ def test_nan_large_numbers_and_long_names(tmp_path):
 
 
 def test_a_folder_is_asked_for(tmp_path):
-    with pytest.raises(TypeError, match="not int"):
+    with pytest.raises(TypeError, match="log_dir must be a path; got 3"):
         fnn.TensorBoard(3)
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="file"):

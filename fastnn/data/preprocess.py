@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from fastnn.checks import READ_AS_IS, as_array, as_real, sequence
+from fastnn.checks import READ_AS_IS, as_array, as_real, not_real, sequence
 from fastnn.components import Component
 
 
@@ -208,11 +208,9 @@ class Pipeline:
 
 def _real(x: Any) -> np.ndarray:
     """Samples as C-contiguous real numbers; bytes scaled to [0, 1]."""
-    if hasattr(x, "toarray"):
-        raise TypeError(f"x must be a dense array; got {type(x).__name__}: call x.toarray()")
     array = as_array("x", x)
     if array.dtype.kind not in "fiub":
-        raise TypeError(f"x must hold real numbers; got dtype {array.dtype}")
+        raise not_real("x", array)
     if array.ndim < 2 or 0 in array.shape:
         raise ValueError(f"x must have shape (N, features) and no axis of 0; got {array.shape}")
     single = array.dtype in READ_AS_IS and array.dtype != np.float64

@@ -5,7 +5,7 @@ from typing import Any, SupportsIndex
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastnn.checks import Rng, generator, positive_int, real_in
+from fastnn.checks import Rng, as_array, generator, positive_int, real_in
 from fastnn.data.batches import epoch_order
 
 
@@ -108,7 +108,7 @@ def k_fold(
 
 
 def _labels_of_rows(labels: ArrayLike, n: int) -> NDArray[Any]:
-    labels = np.asarray(labels)
+    labels = as_array("labels", labels)
     if labels.shape != (n,):
         raise ValueError(f"labels must have shape ({n},); got {labels.shape}")
     return labels
@@ -164,9 +164,9 @@ def train_validation_split(
         If `share` is not in (0, 1) or a part would be empty, if the lengths differ, or if
         `stratify` is asked for targets that are not classes.
     """
-    arrays = {"x": np.asarray(x), "t": np.asarray(t)}
+    arrays = {"x": as_array("x", x), "t": as_array("t", t)}
     if sample_weight is not None:
-        arrays["sample_weight"] = np.asarray(sample_weight)
+        arrays["sample_weight"] = as_array("sample_weight", sample_weight)
     _check_rows(arrays)
     labels = _classes(arrays["t"]) if stratify else None
     kept, held = split_indices(len(arrays["x"]), share, rng, labels=labels)
@@ -255,7 +255,7 @@ def shuffle(*arrays: ArrayLike, rng: Rng = None) -> tuple[NDArray[Any], ...]:
     if not arrays:
         raise ValueError("shuffle needs at least one array; got none")
     names = ["x", *(f"array {place}" for place in range(2, len(arrays) + 1))]
-    rows = dict(zip(names, map(np.asarray, arrays), strict=True))
+    rows = {name: as_array(name, array) for name, array in zip(names, arrays, strict=True)}
     _check_rows(rows)
     order = epoch_order(len(rows["x"]), rng)
     return tuple(array[order] for array in rows.values())

@@ -5,7 +5,7 @@ from typing import Any, SupportsIndex
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from fastnn.checks import positive_int
+from fastnn.checks import as_array, positive_int
 
 
 def one_hot(
@@ -36,7 +36,7 @@ def one_hot(
         If the labels are not one-dimensional, a label is negative or not below `n_classes`, or
         there is no label to take `n_classes` from.
     """
-    labels = np.asarray(labels)
+    labels = as_array("labels", labels)
     if not np.issubdtype(labels.dtype, np.integer):
         raise TypeError(f"labels must be integers; got dtype {labels.dtype}")
     if labels.ndim != 1:

@@ -13,8 +13,14 @@ from fastnn.layers.batchnorm import BatchNorm
 from fastnn.layers.dropout import Dropout
 
 
-def as_shape(input_shape: int | Sequence[int]) -> tuple[int, ...]:
+def as_shape(input_shape: int | Sequence[int], name: str = "input_shape") -> tuple[int, ...]:
     """Shape of a sample, from a number of features or sizes of axes.
+
+    Parameters
+    ----------
+    input_shape : int or sequence of int
+    name : str
+        What the caller calls the argument.
 
     Raises
     ------
@@ -23,8 +29,8 @@ def as_shape(input_shape: int | Sequence[int]) -> tuple[int, ...]:
     """
     sizes = input_shape if isinstance(input_shape, Sequence) else [input_shape]
     if not sizes:
-        raise ValueError("input_shape must have at least one axis; got ()")
-    return tuple(positive_int("input_shape", size) for size in sizes)
+        raise ValueError(f"{name} must have at least one axis; got ()")
+    return tuple(positive_int(name, size) for size in sizes)
 
 
 def check_unbound(layers: Sequence[Any]) -> None:

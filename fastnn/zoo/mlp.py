@@ -5,7 +5,7 @@ from typing import Any
 
 from fastnn.checks import Rng, one_of, positive_int, real_in, sequence
 from fastnn.initializers import Initializer
-from fastnn.layers import ACTIVATIONS, Affine, BatchNorm, Dropout, Layer
+from fastnn.layers import ACTIVATIONS, Affine, BatchNorm, Dropout, Layer, chain
 from fastnn.model import Sequential
 
 
@@ -62,6 +62,7 @@ def mlp(
     >>> import fastnn as fnn
     >>> model = fnn.mlp(784, [100] * 6, 10, batch_norm=True, dropout=0.2, rng=0)
     """
+    shape = chain.as_shape(n_in, "n_in")
     make_activation = one_of("activation", activation, ACTIVATIONS)
     real_in("dropout", dropout, 0, 1, open_high=True)
     layers: list[Layer] = []
@@ -74,4 +75,4 @@ def mlp(
         if dropout:
             layers.append(Dropout(dropout))
     layers.append(Affine(positive_int("n_out", n_out), init))
-    return Sequential(layers, n_in, rng, dtype, backend)
+    return Sequential(layers, shape, rng, dtype, backend)
