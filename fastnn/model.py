@@ -14,6 +14,7 @@ from fastnn.checks import (
     as_real,
     generator,
     name_among,
+    positive_int,
     real_dtype,
     real_rows,
     sequence,
@@ -231,9 +232,10 @@ class Sequential(Parameters):
         Raises
         ------
         TypeError, ValueError
-            x is not made of real numbers, has no rows, or rows of another shape.
+            x is not made of real numbers, has no rows, or rows of another shape; step is no count.
         """
         rows = real_rows("x", x, self.input_shape, self.dtype)
+        step = None if step is None else positive_int("step", step, least=0)
         return self.forward_rows(rows, train, step).copy()
 
     def forward_rows(

@@ -157,6 +157,23 @@ def test_what_has_no_order_is_no_sequence(value):
         (lambda: fnn.mlp(8, [3], 2).save(3.5), "path must be a path; got 3.5"),
         (lambda: fnn.load(None), "path must be a path; got None"),
         (lambda: fnn.ProgressBar(3), "file must be a text stream, such as sys.stderr, or None"),
+        (lambda: fnn.mlp(8, [3], 2).astype("float16"), "dtype must be one of float32, float64"),
+        (lambda: fnn.mlp(8, [3], 2).astype(None), "dtype must be one of float32, float64; got N"),
+        (lambda: fnn.mlp(8, [3], 2).forward(X, step="now"), "step must be an integer; got 'now'"),
+        (lambda: fnn.mlp(8, [3], 2).forward(X, step=-1), "step must be at least 0; got -1"),
+        (lambda: fnn.Autoencoder(8, 3).corrupt(X, step=-1), "step must be at least 0; got -1"),
+        (lambda: fnn.data.epoch_order(9, "seed"), "rng must be an integer, a numpy.random.Gener"),
+        (lambda: fnn.data.shuffle(X, rng=-1), "rng must be at least 0; got -1"),
+        (
+            lambda: fnn.data.train_validation_test_split(X, Y, rng=1.5),
+            "rng must be an integer, a numpy.random.Generator or None; got 1.5",
+        ),
+        (
+            lambda: fnn.data.split_indices(9, 10**400),
+            "share must be a finite number in (0, 1); got 1000",
+        ),
+        (lambda: fnn.data.one_hot(Y, dtype="words"), "dtype must be a type of numbers; got 'wor"),
+        (lambda: fnn.data.read_idx(1), "path must be a path; got 1"),
         (lambda: trainer_of(threads=10**30), "threads must be at most 65536; got 1000"),
         (
             lambda: fnn.Sequential([fnn.Affine(3, bias_init=1e300)], 8),
@@ -181,3 +198,11 @@ def test_a_batch_may_be_as_large_as_it_likes():
 def test_a_network_for_which_there_is_no_memory(units):
     with pytest.raises(MemoryError, match="no memory for an array of shape"):
         fnn.mlp(8, [units], 3)
+
+
+def test_sources_of_randomness_that_numpy_knows_are_taken():
+    expected = fnn.data.epoch_order(9, 5)
+    for source in (np.random.SeedSequence(5), np.random.PCG64(5), np.random.default_rng(5)):
+        np.testing.assert_array_equal(fnn.data.epoch_order(9, source), expected)
+    models = [fnn.mlp(8, [3], 2, rng=source) for source in (5, np.random.SeedSequence(5))]
+    assert numbers(models[0]) == numbers(models[1])

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn.errors import CorruptFileError
+from fastnn.files import file_name, open_at_once
 
 _DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _MAX_NDIM = 32  # what every NumPy can hold; the header's byte could say 255
@@ -50,11 +51,14 @@ def read_idx(path: str | os.PathLike[str], *, expect_ndim: int | None = None) ->
     CorruptFileError
         If the file is not IDX, has an unknown type code, too few or too many bytes for its
         header, another number of axes than expected, or if gzip cannot unpack it.
+    TypeError
+        If `path` is no path.
     OSError
         If the file cannot be opened or read.
     """
-    with open(path, "rb") as file:
-        return parse_idx(file, os.fspath(path), expect_ndim=expect_ndim)
+    name = file_name("path", path)
+    with open(name, "rb", opener=open_at_once) as file:
+        return parse_idx(file, name, expect_ndim=expect_ndim)
 
 
 def parse_idx(file: BinaryIO, name: str, *, expect_ndim: int | None = None) -> NDArray[Any]:

@@ -37,6 +37,10 @@ def one_hot(
         there is no label to take `n_classes` from.
     """
     labels = as_array("labels", labels)
+    try:
+        number_type = np.dtype(dtype)
+    except TypeError:
+        raise TypeError(f"dtype must be a type of numbers; got {dtype!r}") from None
     if not np.issubdtype(labels.dtype, np.integer):
         raise TypeError(f"labels must be integers; got dtype {labels.dtype}")
     if labels.ndim != 1:
@@ -52,6 +56,6 @@ def one_hot(
         columns = positive_int("n_classes", n_classes)
     if highest >= columns:
         raise ValueError(f"labels must be below n_classes={columns}; got {highest}")
-    out = np.zeros((labels.size, columns), dtype=dtype)
+    out = np.zeros((labels.size, columns), dtype=number_type)
     out[np.arange(labels.size), labels] = 1
     return out

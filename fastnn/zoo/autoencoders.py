@@ -217,7 +217,7 @@ class Autoencoder:
 
     def corrupt(self, x: Any, step: int = 0) -> np.ndarray:
         """What the noise of a training step makes of x: (N, features); without noise, a copy."""
-        rows = self._targets("x", x)
+        rows, step = self._targets("x", x), positive_int("step", step, least=0)
         for layer in self.noise:
             rows = layer.forward(rows, train=True, step=step)
         return rows.copy()
