@@ -48,7 +48,8 @@ def diagnose(
     Raises
     ------
     TypeError, ValueError
-        Not a mapping with a "loss"; no epoch, and no error; ``kept`` is none of its epochs.
+        Not a mapping with a "loss"; no epoch, and no error; an error of another kind; ``kept`` is
+        none of its epochs.
 
     Notes
     -----
@@ -90,6 +91,8 @@ def diagnose(
         raise TypeError(f"history must be a History, as fit returns; got {type(history).__name__}")
     losses = np.asarray(history["loss"], dtype=float) if "loss" in history else np.empty(0)
     if error is not None:
+        if not isinstance(error, fnn.DivergenceError):
+            raise TypeError(f"error must be a DivergenceError or None; got {error!r}")
         return _report([_diverged(error)])
     if losses.ndim != 1 or not len(losses):
         raise ValueError('history must hold at least one epoch under "loss"; got none')

@@ -354,6 +354,7 @@ class _Search:
             self.folds = [*k_fold(len(x), folds, draws, labels=labels)]
             self.arrays = (x, y)
         else:
+            real_in("validation_share", validation_share, 0, 1, open_low=True, open_high=True)
             kept, held = split_indices(len(x), validation_share, draws, labels=labels)
             self.arrays = (x[kept], y[kept], x[held], y[held])
 
