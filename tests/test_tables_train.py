@@ -286,6 +286,15 @@ def test_bad_settings(settings, message):
         fnn.tables.train(bad(), "t", **settings)
 
 
+def test_columns_are_given_by_name():
+    """Also those of a data frame that has numbers for labels, as one made of an array has."""
+    frame = pd.DataFrame({0: range(60), 1: ["no", "yes"] * 30})
+    for target, drop in ((1, ()), ("1", [0]), (None, ()), (["1"], ())):
+        with pytest.raises(TypeError, match="must be given by name, such as "):
+            fnn.tables.train(frame, target, drop=drop, epochs=1)
+    assert fnn.tables.train(frame, "1", epochs=1).outcome.classes == ("no", "yes")
+
+
 def test_shares_that_leave_a_part_or_a_class_without_rows():
     with pytest.raises(TableError, match="60 rows cannot be split so"):
         fnn.tables.train(bad(), "t", test_share=0.001)

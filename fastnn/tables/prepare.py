@@ -74,12 +74,19 @@ def prepare(table: Table, target: str, settings: Settings) -> Prepared:
 
     Raises
     ------
+    TypeError
+        A column is not given by its name.
     TableError
         There is no such column, too few rows, or something in it that cannot be learned from; the
         message says what to do.
     """
     frame, source = table.frame, table.source
-    for name in (target, *settings.drop):
+    for argument, name in (("target", target), *(("drop", name) for name in settings.drop)):
+        if not isinstance(name, str):
+            # A data frame's labels that are numbers are names here, as they are in a file.
+            raise TypeError(
+                f"{argument} must be given by name, such as {str(name)!r}; got {name!r}"
+            )
         if name not in frame.columns:
             raise no_column(name, frame.columns, source)
     if target in settings.drop:
