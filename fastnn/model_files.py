@@ -21,6 +21,14 @@ from fastnn.regularizers import REGULARIZERS
 if TYPE_CHECKING:
     from fastnn.model import Sequential
 
+# All that a description may say; what it says beyond that would go unheard.
+_ENTRIES = frozenset(
+    (
+        *("model", "input_shape", "dtype", "seed", "step", "layers", "frozen", "lr_scales"),
+        *("output_activation", "preprocessing"),
+    )
+)
+
 # What the names of the arrays of preprocessing begin with; no layer is called so.
 PREPROCESSING = "preprocessing."
 
@@ -88,7 +96,9 @@ def read(
     try:
         return rebuild(cls, stored, config, backend)
     except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
-        raise CorruptFileError(f"{os.fspath(path)} is not a fastnn model: {error}") from error
+        raise CorruptFileError(
+            f"{os.fspath(path)!r} is not a fastnn model: {storage.short(error)}"
+        ) from error
 
 
 def rebuild(
@@ -148,6 +158,9 @@ def _check_description(config: Mapping[str, Any], arrays: Mapping[str, np.ndarra
         raise ValueError("it holds a model of a table, which fastnn.tables.load reads")
     if config["model"] != "sequential":
         raise ValueError(f"unknown model {config['model']!r}")
+    unknown = sorted(config.keys() - _ENTRIES)
+    if unknown:
+        raise ValueError(f"it says {unknown[0]!r}, which this fastnn does not understand")
     dtype = real_dtype(config["dtype"])
     if any(array.dtype != dtype for array in arrays.values()):
         raise ValueError(f"its arrays are not all {dtype}")
@@ -156,11 +169,12 @@ def _check_description(config: Mapping[str, Any], arrays: Mapping[str, np.ndarra
     for name in ("step", "seed"):
         if type(config[name]) is not int or not 0 <= config[name] < 2**63:
             raise ValueError(f"{name} must be an integer in 0..2^63 - 1; got {config[name]!r}")
-    frozen = config["frozen"]
-    if not isinstance(frozen, list) or not all(
-        type(index) is int and 0 <= index < len(config["layers"]) for index in frozen
-    ):
-        raise ValueError(f"frozen must hold numbers of layers; got {frozen!r}")
+    scaled = [index for index, _ in config.get("lr_scales", [])]
+    for name, indices in (("frozen", config["frozen"]), ("lr_scales", scaled)):
+        if not isinstance(indices, list) or not all(
+            type(index) is int and 0 <= index < len(config["layers"]) for index in indices
+        ):
+            raise ValueError(f"{name} must hold numbers of layers; got {indices!r}")
 
 
 def _array_sizes(config: Mapping[str, Any]) -> Iterator[int]:

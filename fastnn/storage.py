@@ -266,7 +266,7 @@ def _read_header(file: BinaryIO) -> tuple[bytes, dict[str, Any]]:
         # Also true for a list or a number; then there is no metadata below.
         canonical = _header_bytes(header) == raw
     except (ValueError, RecursionError) as error:
-        raise _Refused(f"its header is not valid JSON ({_short(error)})") from None
+        raise _Refused(f"its header is not valid JSON ({short(error)})") from None
     if not isinstance(header, dict) or not isinstance(header.get("__metadata__"), dict):
         raise _Refused("it is a safetensors file without metadata, not written by fastnn")
     # Before the spelling, which other programs and newer versions choose for themselves.
@@ -291,7 +291,7 @@ def _refuse_constant(text: str) -> float:
     raise ValueError(f"{text} is no JSON")
 
 
-def _short(error: BaseException) -> str:
+def short(error: BaseException) -> str:
     """Return the message of `error`, made harmless where it repeats a hostile file.
 
     That is cut to a line, and without the control characters that a terminal would obey.
@@ -328,7 +328,7 @@ def _checked_description(text: str) -> dict[str, Any]:
         description = _loads(text)
         canonical = _describe(description) == text
     except (ValueError, RecursionError) as error:
-        raise _Refused(f"its description is not valid JSON ({_short(error)})") from None
+        raise _Refused(f"its description is not valid JSON ({short(error)})") from None
     if not isinstance(description, dict) or not canonical:
         raise _Refused("its description is not a JSON object as fastnn writes it")
     return description
@@ -349,7 +349,7 @@ def _read_arrays(data: bytes, header: dict[str, Any]) -> dict[str, np.ndarray]:
         # dtype and shape say, before it copies any.
         entries = deserialize(data)
     except SafetensorError as error:
-        raise _Refused(f"safetensors cannot parse it ({_short(error)})") from None
+        raise _Refused(f"safetensors cannot parse it ({short(error)})") from None
     return {name: _view(name, entry) for name, entry in entries}
 
 

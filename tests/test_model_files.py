@@ -245,6 +245,12 @@ BAD_DESCRIPTIONS = {
     "frozen names": lambda c: c.update(frozen=["affine2"]),
     "a frozen layer that is not there": lambda c: c.update(frozen=[99]),
     "no frozen": lambda c: drop(c, "frozen"),
+    "a scale of a layer that is not there": lambda c: c.update(lr_scales=[[99, 0.5]]),
+    "a scale of a layer from the end": lambda c: c.update(lr_scales=[[-1, 0.5]]),
+    "a negative scale": lambda c: c.update(lr_scales=[[0, -0.5]]),
+    "a scale of nothing": lambda c: c.update(lr_scales=[[0]]),
+    "scales by name": lambda c: c.update(lr_scales={"affine1": 0.5}),
+    "what a later fastnn may say": lambda c: c.update(weight_sharing=[]),
 }
 
 
@@ -257,6 +263,24 @@ def test_a_changed_description_is_refused(saved, what):
     write_file(path, arrays, changed)
     with pytest.raises(fnn.CorruptFileError, match=r"model\.fnn"):
         fnn.load(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda c: layer(c, 2, kind="\x1b[2J" * 10_000),
+        lambda c: c.update(step="9" * 1_000_000),
+        lambda c: c["layers"].__setitem__(0, ["a" * 100_000]),
+    ],
+)
+def test_a_hostile_description_does_not_fill_the_screen(saved, change):
+    path, arrays, description, _ = saved
+    change(description)
+    write_file(path, arrays, description)
+    with pytest.raises(fnn.CorruptFileError) as caught:
+        fnn.load(path)
+    assert len(str(caught.value)) < len(str(path)) + 300
+    assert str(caught.value).isprintable()
 
 
 BAD_ARRAYS = {

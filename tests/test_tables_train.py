@@ -288,8 +288,8 @@ def test_bad_settings(settings, message):
 
 def test_columns_are_given_by_name():
     """Also those of a data frame that has numbers for labels, as one made of an array has."""
-    frame = pd.DataFrame({0: range(60), 1: ["no", "yes"] * 30})
-    for target, drop in ((1, ()), ("1", [0]), (None, ()), (["1"], ())):
+    frame = pd.DataFrame({0: [0.5, 2.5, 1.5] * 20, 1: ["no", "yes"] * 30})
+    for target, drop in ((1, ()), ("1", [0]), (None, ())):
         with pytest.raises(TypeError, match="must be given by name, such as "):
             fnn.tables.train(frame, target, drop=drop, epochs=1)
     assert fnn.tables.train(frame, "1", epochs=1).outcome.classes == ("no", "yes")

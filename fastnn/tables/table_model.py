@@ -181,7 +181,9 @@ class TableModel:
             OverflowError,
             AttributeError,
         ) as error:
-            raise CorruptFileError(f"{name!r} is not a model of a table: {error}") from error
+            raise CorruptFileError(
+                f"{name!r} is not a model of a table: {storage.short(error)}"
+            ) from error
 
     @classmethod
     def _rebuild(
