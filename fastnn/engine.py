@@ -64,6 +64,14 @@ class Epoch:
     every_batch: bool = True
 
 
+def _measured(name: str, metric: Metric, out: np.ndarray, targets: np.ndarray) -> float:
+    value = metric(out, targets)
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"metric {name!r} must return a number; got {value!r:.100}") from None
+
+
 class EagerEngine:
     """Runs a model's layers one by one: what a reader reads, and what takes any layer.
 
@@ -261,7 +269,7 @@ class EagerEngine:
             loss, out = self.step(batch, epoch.learning_rate(number))
             totals["loss"] += loss * len(batch)
             for name, metric in epoch.metrics.items():
-                totals[name] += metric(out, batch.targets) * len(batch)
+                totals[name] += _measured(name, metric, out, batch.targets) * len(batch)
             epoch.after_batch(number, loss)
         return {name: total / len(epoch.order) for name, total in totals.items()}
 
@@ -292,7 +300,9 @@ class EagerEngine:
             )
             after_chunk()
         results = {"loss": loss / len(examples) + self.penalty()}
-        return results | {name: metric(out, examples.targets) for name, metric in metrics.items()}
+        return results | {
+            name: _measured(name, metric, out, examples.targets) for name, metric in metrics.items()
+        }
 
     def _predict(self, x: np.ndarray) -> np.ndarray:
         return self.model.forward_rows(as_real(x, self.model.dtype))

@@ -243,8 +243,14 @@ class Sequential(Parameters):
     ) -> np.ndarray:
         """`forward` of checked rows; returns the last layer's buffer, valid until the next call."""
         step = self.step if step is None else step
-        for layer in self.layers:
+        return self._pass(self.layers, x, train, step)
+
+    def _pass(self, layers: Sequence[Layer], x: np.ndarray, train: bool, step: int) -> np.ndarray:
+        rows = len(x)
+        for layer in layers:
             x = layer.forward(x, train=train, step=step)
+            if not layer.is_known:
+                layer.check_returned("forward", x, rows, layer.n_out)
         return x
 
     def backward_rows(self, dout: np.ndarray) -> None:
@@ -253,7 +259,10 @@ class Sequential(Parameters):
         first = self.first_trained()
         for layer in reversed(self.layers[first:]):
             if gradient is not None:
-                gradient = layer.backward(gradient, input_gradient=layer.index > first)
+                further = layer.index > first
+                gradient = layer.backward(gradient, input_gradient=further)
+                if further and not layer.is_known:
+                    layer.check_returned("backward", gradient, len(dout), layer.n_in)
         for layer in self.layers[first:]:
             layer.add_shared_gradients()
 
@@ -334,9 +343,7 @@ class Sequential(Parameters):
         """Pass rows through layers in inference mode, chunk by chunk."""
         for start in range(0, len(rows), CHUNK):
             chunk = as_real(rows[start : start + CHUNK], self.dtype)
-            for layer in layers:
-                chunk = layer.forward(chunk, train=False, step=self.step)
-            out[start : start + CHUNK] = chunk
+            out[start : start + CHUNK] = self._pass(layers, chunk, False, self.step)
 
     def predict_proba(self, x: Any) -> np.ndarray:
         """Probabilities, (N, n_out): those of classes, each row with the sum 1, or each on its own.

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.buffers import FlatArrays
-from fastnn.checks import as_array, real_in
+from fastnn.checks import as_array, positive_int, real_in, sequence
 from fastnn.layers import Layer, chain
 
 
@@ -215,9 +215,26 @@ def _flat(
     """Arrays called "layer.array", from the shapes that each layer asks for."""
     return FlatArrays(
         (
-            (f"{name}.{key}", shape)
+            (f"{name}.{key}", _shape(f"{name}.{key}", shape))
             for name, own in zip(names, shapes, strict=True)
-            for key, shape in own.items()
+            for key, shape in _named(name, own).items()
         ),
         dtype,
     )
+
+
+def _named(name: str, shapes: Any) -> Mapping[str, Any]:
+    """The shapes that a layer, which may be a user's own, asks for."""
+    if not isinstance(shapes, Mapping):
+        raise TypeError(
+            f"{name}: the shapes of its arrays must be a mapping of names to shapes; got {shapes!r}"
+        )
+    for key in shapes:
+        if not isinstance(key, str) or not key.isidentifier() or hasattr(Layer, key):
+            raise ValueError(f"{name} cannot call an array {key!r}")
+    return shapes
+
+
+def _shape(name: str, shape: Any) -> tuple[int, ...]:
+    sizes = sequence(f"the shape of {name}", shape, "integers")
+    return tuple(positive_int(f"a size of {name}", size, least=0) for size in sizes)

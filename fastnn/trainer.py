@@ -381,8 +381,8 @@ class Trainer:
             results = self._runner.evaluate(validation, self.metrics, interrupted)
             logs |= {f"val_{name}": value for name, value in results.items()}
         logs["seconds"] = time.perf_counter() - start
-        self.epoch += 1
         self.history.append(logs)
+        self.epoch += 1
         self._notify("on_epoch_end", epoch, logs)
 
     def evaluate(self, x: Any, y: Any, sample_weight: Any = None) -> dict[str, float]:

@@ -648,6 +648,71 @@ def test_a_layer_that_does_nothing_yet_says_so():
         model.forward(np.zeros((2, 5)))
 
 
+class Copying(fnn.Layer):
+    def forward(self, x, train=False, step=0):
+        return x.copy()
+
+    def backward(self, dout, input_gradient=True):
+        return dout.copy()
+
+
+def copying(**methods):
+    return type("Copying", (Copying,), methods)()
+
+
+MISTAKES = {
+    "forward forgets to return": {"forward": lambda self, x, train=False, step=0: None},
+    "forward returns lists": {"forward": lambda self, x, train=False, step=0: x.tolist()},
+    "forward returns a number": {"forward": lambda self, x, train=False, step=0: 0.5},
+    "forward widens": {"forward": lambda self, x, train=False, step=0: np.hstack([x, x])},
+    "forward loses rows": {"forward": lambda self, x, train=False, step=0: x[:1].copy()},
+    "forward loses an axis": {"forward": lambda self, x, train=False, step=0: x[:, 0].copy()},
+    "forward turns to float64": {"forward": lambda self, x, train=False, step=0: x * np.ones(1)},
+    "forward transposes": {"forward": lambda self, x, train=False, step=0: np.asfortranarray(x)},
+    "backward forgets to return": {"backward": lambda self, dout, input_gradient=True: None},
+    "backward loses columns": {"backward": lambda self, dout, input_gradient=True: dout[:, :1]},
+    "backward turns to float64": {"backward": lambda self, dout, input_gradient=True: dout * 1j},
+}
+
+
+@pytest.mark.parametrize("place", [1, 2])
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_in_a_layer_of_ones_own_is_named(mistake, place, backend):
+    """Above all a gradient that is not returned: the layers below would not be trained."""
+    layers = [fnn.Affine(4), fnn.Affine(3)]
+    layers.insert(place, copying(**MISTAKES[mistake]))
+    model = fnn.Sequential(layers, 5, rng=0, backend=backend)
+    trainer = fnn.Trainer(model, rng=0, verbose=False)
+    before = model.flat_params.copy()
+    method = mistake.partition(" ")[0]
+    with pytest.raises((TypeError, ValueError), match=f"^copying1: what {method} returns must be"):
+        trainer.fit(np.ones((6, 5)), np.arange(6) % 3, epochs=1)
+    np.testing.assert_array_equal(model.flat_params, before)
+    if method == "forward":
+        with pytest.raises((TypeError, ValueError), match=r"^copying1: what forward returns must"):
+            model.predict(np.ones((6, 5)))
+
+
+@pytest.mark.parametrize(
+    ("methods", "message"),
+    [
+        ({"output_size": lambda self, n: 0}, r"output_size of Copying\(\) must be at least 1; got"),
+        ({"output_size": lambda self, n: None}, r"output_size of Copying\(\) must be an integer"),
+        ({"output_size": lambda self, n: 3.0}, r"output_size of Copying\(\) must be an integer"),
+        ({"parameter_shapes": lambda self, n: None}, "copying1: the shapes of its arrays must be"),
+        ({"parameter_shapes": lambda self, n: [3]}, "copying1: the shapes of its arrays must be"),
+        ({"parameter_shapes": lambda self, n: {"a": 3}}, r"the shape of copying1\.a must be a seq"),
+        ({"parameter_shapes": lambda self, n: {"a": (-3,)}}, r"a size of copying1\.a must be at l"),
+        ({"parameter_shapes": lambda self, n: {"a": (3.0,)}}, r"a size of copying1\.a must be an"),
+        ({"state_shapes": lambda self, n: {"a.b": (3,)}}, "copying1 cannot call an array 'a.b'"),
+        ({"state_shapes": lambda self, n: {"forward": (3,)}}, "cannot call an array 'forward'"),
+    ],
+)
+def test_what_a_layer_of_ones_own_asks_for_is_checked(methods, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        fnn.Sequential([fnn.Affine(3), copying(**methods), fnn.Affine(3)], 5, rng=0)
+
+
 # -- descriptions ----------------------------------------------------------------------------------
 
 

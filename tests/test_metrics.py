@@ -5,6 +5,7 @@ from functools import partial
 import numpy as np
 import pytest
 
+import fastnn as fnn
 from fastnn.metrics import (
     METRICS,
     accuracy,
@@ -274,3 +275,18 @@ def test_names_must_be_free():
 )
 def test_which_direction_is_better(name, direction):
     assert better_direction(name) == direction
+
+
+@pytest.mark.parametrize("value", ["0.5 or so", None, np.ones(3), 1j])
+def test_a_metric_that_is_no_number_is_named(value):
+    """And the epoch is not counted, which has no line in the history."""
+
+    def odd(outputs, targets):
+        return value
+
+    trainer = fnn.Trainer(fnn.mlp(2, [3], 2, rng=0), metrics=[odd], rng=0, verbose=False)
+    with pytest.raises(TypeError, match="metric 'odd' must return a number; got "):
+        trainer.fit(np.eye(2), [0, 1], epochs=1)
+    with pytest.raises(TypeError, match="metric 'odd' must return a number; got "):
+        trainer.evaluate(np.eye(2), [0, 1])
+    assert trainer.epoch == len(trainer.history.epochs) == 0

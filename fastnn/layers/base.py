@@ -62,6 +62,7 @@ class Layer(Component):
     dtype: np.dtype[Any]
     kernels: ModuleType
     seed: int
+    is_known: bool = True  # one of fastnn's own, which needs no checks of what it returns
     _out: np.ndarray
     _guarded: Collection[str] = ()  # attributes that are not simply replaced
 
@@ -160,8 +161,8 @@ class Layer(Component):
             setattr(self, f"d{key}", view)
         self._views = {*params, *state, *(f"d{key}" for key in grads)}
         # What the settings of a layer of one's own mean, it must know itself.
-        ours = type(self).__module__.startswith("fastnn.")
-        self._guarded = self._views.union(setting_names(type(self)) if ours else ())
+        self.is_known = type(self).__module__.startswith("fastnn.")
+        self._guarded = self._views.union(setting_names(type(self)) if self.is_known else ())
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in self._guarded and value is not self.__dict__[name]:
@@ -219,10 +220,24 @@ class Layer(Component):
             raise ValueError(f"{self.name}: backward needs a forward pass before it")
         return self._check("dout", dout, self._out.shape)
 
+    def check_returned(self, method: str, array: Any, rows: int, width: int) -> None:
+        """Refuse what a layer of one's own returns, if the next cannot take it.
+
+        Raises
+        ------
+        TypeError, ValueError
+            No array; wrong shape, dtype or layout.
+        """
+        what = f"what {method} returns"
+        if not isinstance(array, np.ndarray):
+            raise TypeError(f"{self.name}: {what} must be an array; got {array!r:.100}")
+        self._check(what, array, (rows, width))
+
     def _check(self, what: str, array: np.ndarray, shape: tuple[int, ...]) -> int:
         if array.shape != shape or array.dtype != self.dtype or not array.flags.c_contiguous:
             raise ValueError(
                 f"{self.name}: {what} must be a C-contiguous {self.dtype} array of shape {shape}; "
                 f"got {array.dtype} of shape {array.shape}"
+                + ("" if array.flags.c_contiguous else ", not C-contiguous")
             )
         return shape[0]

@@ -68,7 +68,7 @@ def lay_out(layers: Sequence[Layer], input_shape: tuple[int, ...]) -> list[int]:
     for index, layer in enumerate(layers):
         layer.n_in = widths[-1]
         layer.link(layers[:index])
-        widths.append(layer.output_size(widths[-1]))
+        widths.append(positive_int(f"output_size of {layer!r}", layer.output_size(widths[-1])))
     return widths
 
 
