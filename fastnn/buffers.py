@@ -30,8 +30,8 @@ def fill(name: str, view: np.ndarray, values: Any) -> None:
 
     Raises
     ------
-    ValueError
-        They are not real numbers, or not of the view's shape; nothing is changed then.
+    TypeError, ValueError
+        They are no array, not real numbers, or not of the view's shape; nothing is changed then.
     """
     array = as_array(name, values)
     if array.shape != view.shape or array.dtype.kind not in "fiub":

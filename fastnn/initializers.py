@@ -198,7 +198,7 @@ def as_initializer(init: "str | float | Initializer") -> Initializer:
     Raises
     ------
     TypeError, ValueError
-        An unknown name; a negative number; something else, such as a class.
+        An unknown name, or a class in place of one; a negative number; something else.
     """
     if isinstance(init, Initializer):
         return init
