@@ -155,7 +155,8 @@ def as_array(name: str, value: Any) -> np.ndarray:
     Raises
     ------
     TypeError
-        It is sparse, or nothing that can be an array: None, a mapping, a set, an iterator.
+        It is sparse, or nothing that can be an array: None, a mapping, a set, an iterator, a tensor
+        that must be detached first.
     ValueError
         Rows of different lengths; or a masked array, whose masked numbers NumPy would take for
         measured ones.
@@ -175,6 +176,8 @@ def as_array(name: str, value: Any) -> np.ndarray:
         array = np.asarray(value)
     except ValueError:
         raise ValueError(f"{name} must be an array; got rows of different lengths") from None
+    except (TypeError, RuntimeError) as error:  # a tensor of PyTorch, which says what to call
+        raise TypeError(f"{name} must be an array; got {type(value).__name__}: {error}") from None
     if array.dtype == object and array.ndim == 0:
         raise TypeError(f"{name} must be an array; got {value!r:.200}")
     return array

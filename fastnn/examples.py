@@ -57,34 +57,39 @@ def examples_for(
     targets = loss.targets(y, len(rows), model.output_size, model.dtype)
     weights = None
     if sample_weight is not None:
-        weights = _weights("sample_weight", sample_weight, len(rows), model.dtype)
+        weights = _weights("sample_weight", sample_weight, len(rows))
     if class_weight is not None:
         if not loss.classifies:
             raise ValueError("class_weight needs a classification loss; use sample_weight")
-        of_class = _class_weights(class_weight, model.output_size, model.dtype)
-        by_class = of_class[targets if targets.ndim == 1 else targets.argmax(axis=1)]
-        weights = by_class if weights is None else weights * by_class
+        of_class = _class_weights(class_weight, model.output_size)
+        labels = targets if targets.ndim == 1 else targets.argmax(axis=1)
+        weights = of_class[labels] if weights is None else weights * of_class[labels]
+    if weights is not None:
+        with np.errstate(over="ignore"):  # what is too large for the dtype is named below
+            weights = weights.astype(model.dtype)
+        if not np.isfinite(weights).all():
+            raise ValueError(
+                f"sample_weight and class_weight must make finite {model.dtype} numbers"
+            )
     return Examples(rows, targets, weights)
 
 
-def _weights(name: str, values: Any, rows: int, dtype: np.dtype[Any]) -> np.ndarray:
-    given = as_array(name, values)
-    if given.dtype.kind not in "fiub":
-        raise not_real(name, given)
-    if given.shape != (rows,):
-        raise ValueError(f"{name} must have shape ({rows},); got {given.shape}")
-    with np.errstate(over="ignore"):  # what is too large for the dtype is named below
-        weights = given.astype(dtype)
+def _weights(name: str, values: Any, rows: int) -> np.ndarray:
+    weights = as_array(name, values)
+    if weights.dtype.kind not in "fiub":
+        raise not_real(name, weights)
+    if weights.shape != (rows,):
+        raise ValueError(f"{name} must have shape ({rows},); got {weights.shape}")
     good = np.isfinite(weights) & (weights >= 0)
     if not good.all():
-        first = given[np.argmin(good)]
-        raise ValueError(f"{name} must be finite and at least 0, as {dtype}; got {first}")
+        place = int(np.argmin(good))
+        raise ValueError(
+            f"{name} must be finite and at least 0; got {weights[place]} at index {place}"
+        )
     return weights
 
 
-def _class_weights(
-    weights: Mapping[int, float] | Sequence[float], classes: int, dtype: np.dtype[Any]
-) -> np.ndarray:
+def _class_weights(weights: Mapping[int, float] | Sequence[float], classes: int) -> np.ndarray:
     if isinstance(weights, Mapping):
         unknown = [label for label in weights if label not in range(classes)]
         if unknown:
@@ -92,4 +97,4 @@ def _class_weights(
                 f"class_weight names class {unknown[0]!r}; classes are 0..{classes - 1}"
             )
         weights = [weights.get(label, 1.0) for label in range(classes)]
-    return _weights("class_weight", weights, classes, dtype)
+    return _weights("class_weight", weights, classes)

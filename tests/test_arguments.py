@@ -206,3 +206,37 @@ def test_sources_of_randomness_that_numpy_knows_are_taken():
         np.testing.assert_array_equal(fnn.data.epoch_order(9, source), expected)
     models = [fnn.mlp(8, [3], 2, rng=source) for source in (5, np.random.SeedSequence(5))]
     assert numbers(models[0]) == numbers(models[1])
+
+
+def test_weights_that_cannot_be_are_shown():
+    for bad in (-1.0, np.nan, np.inf):
+        weights = np.ones(60)
+        weights[7] = bad
+        with pytest.raises(ValueError, match=f"sample_weight must be .*; got {bad} at index 7"):
+            trainer_of().fit(X, Y, epochs=1, sample_weight=weights)
+    with pytest.raises(ValueError, match=r"class_weight must be .*; got -2\.0 at index 1"):
+        trainer_of().fit(X, Y, epochs=1, class_weight={1: -2.0})
+
+
+def test_weights_too_large_for_the_dtype_are_refused():
+    model = fnn.mlp(8, [6], 3, rng=0)
+    trainer = fnn.Trainer(model, rng=0, verbose=False)
+    with pytest.raises(ValueError, match="must make finite float32 numbers"):
+        trainer.fit(X, Y, epochs=1, sample_weight=np.full(60, 1e300))
+    with pytest.raises(ValueError, match="must make finite float32 numbers"):
+        trainer.fit(X, Y, epochs=1, sample_weight=np.full(60, 1e30), class_weight=[1e30, 1, 1])
+    assert trainer.step == 0
+
+
+class Tensor:
+    """As PyTorch's, while it keeps track of its gradient."""
+
+    def __array__(self, dtype=None, copy=None):
+        raise RuntimeError("Use tensor.detach().numpy() instead.")
+
+
+@pytest.mark.parametrize("what", TAKE)
+def test_what_a_tensor_says_is_passed_on(what):
+    name, take = TAKE[what]
+    with pytest.raises(TypeError, match=rf"^{name} must be an array; got Tensor: Use tensor\.det"):
+        take(Tensor())

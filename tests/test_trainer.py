@@ -337,7 +337,7 @@ def test_sample_weights_follow_their_rows_through_the_shuffle(executor):
 def test_weights_that_float32_cannot_hold_are_refused():
     trainer = trainer_of(fnn.mlp(8, [6], 3, rng=0))
     for weights in ({"sample_weight": np.full(60, 1e39)}, {"class_weight": {1: 1e39}}):
-        with pytest.raises(ValueError, match=r"at least 0, as float32; got 1e\+39"):
+        with pytest.raises(ValueError, match="must make finite float32 numbers"):
             trainer.fit(*blobs(60), epochs=1, **weights)
     assert trainer.step == 0
 
