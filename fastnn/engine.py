@@ -30,6 +30,10 @@ EXPLODED = 1e8
 # fifty layers could.
 GROWN = 1.5
 
+# Parameters that have grown by so much since the fit began, without a better loss, will not come
+# back either: where the outputs have bounds, so has the loss.
+RUNAWAY = 1e6
+
 
 @dataclass(frozen=True)
 class Epoch:
@@ -90,8 +94,10 @@ class EagerEngine:
 
     Attributes
     ----------
-    loss_limit : float or None
-        The largest loss that is not divergence; None until the first.
+    first_loss : float or None
+        Of the current fit; None until it is known.
+    first_size : float
+        `size` when it began.
     averages : dict
         The optimizer's running averages, each laid out as the model's flat parameters.
     step_count : int
@@ -126,14 +132,18 @@ class EagerEngine:
             for name in optimizer.state_names
         }
         self.step_count = 0
-        self.loss_limit: float | None = None
+        self.first_loss: float | None = None
+        self.first_size = 0.0
+
+    def begin(self) -> None:
+        """Start a fit: growth is judged from here."""
+        self.first_loss, self.first_size = None, self.size()
 
     def _limit(self, first_loss: float) -> float:
-        """Up to where a loss may grow, set by the first one asked about."""
-        if self.loss_limit is None:
-            first = first_loss if math.isfinite(first_loss) else 1.0
-            self.loss_limit = EXPLODED * max(1.0, abs(first))
-        return min(self.loss_limit, sys.float_info.max)
+        """Up to where a loss may grow, by the first one asked about."""
+        if self.first_loss is None:
+            self.first_loss = first_loss if math.isfinite(first_loss) else 1.0
+        return min(EXPLODED * max(1.0, abs(self.first_loss)), sys.float_info.max)
 
     def size(self) -> float:
         """Sum of the squares of all parameters."""
@@ -152,9 +162,11 @@ class EagerEngine:
         Raises
         ------
         DivergenceError
-            A parameter or state, or that loss, is not finite; or the loss is beyond `EXPLODED`.
+            A parameter or state, or that loss, is not finite; the loss is beyond `EXPLODED`; or the
+            parameters are beyond `RUNAWAY`, and the loss is no better than the first.
         """
-        grown = not self.size() <= GROWN**2 * size_before
+        size = self.size()
+        grown = not size <= GROWN**2 * size_before
         suspects = (self.model.params | self.model.state) if grown else self.model.state
         if not all(np.isfinite(view).all() for view in suspects.values()):
             raise DivergenceError(self.step_count, math.nan, lr)
@@ -162,6 +174,9 @@ class EagerEngine:
             loss = self._loss_now(self._gather(epoch.examples, epoch.order[epoch.batches[-1]]))
             if not loss <= self._limit(loss):
                 raise DivergenceError(self.step_count + 1, loss, lr)
+            growth = math.sqrt(size / max(1.0, self.first_size))
+            if growth > RUNAWAY and loss >= (self.first_loss or 0.0):
+                raise DivergenceError(self.step_count + 1, loss, lr, growth)
 
     def _loss_now(self, examples: Examples) -> float:
         """What the next training step would report of these rows."""

@@ -10,36 +10,44 @@ class FastnnError(Exception):
 
 
 class DivergenceError(FastnnError):
-    """Training stopped because the loss is no longer finite.
+    """Training stopped because it will not come back.
 
     Parameters
     ----------
     step : int
-        Number of the training step, counted over all epochs, whose loss is not finite.
+        Number of the training step, counted over all epochs, whose loss shows it.
     loss : float
-        The loss of that step: NaN or an infinity.
+        The loss of that step: NaN, an infinity, or beyond return.
     lr : float
         Learning rate of that step.
+    growth : float, optional
+        How many times as large the parameters are as when the fit began, where the loss cannot show
+        it: that of outputs within bounds, as a sigmoid's, is within bounds.
 
     Attributes
     ----------
-    step, loss, lr
+    step, loss, lr, growth
         As above.
     """
 
-    def __init__(self, step: int, loss: float, lr: float) -> None:
+    def __init__(self, step: int, loss: float, lr: float, growth: float | None = None) -> None:
+        grown = "" if growth is None else f"the parameters have grown {growth:.1g} times, and "
         super().__init__(
-            f"training diverged at step {step}: the loss is {loss} with learning rate {lr:g}. "
-            "Lower the learning rate, check the data for NaN and Inf, or clip the gradients."
+            f"training diverged at step {step}: {grown}the loss is {loss} with learning rate "
+            f"{lr:g}. Lower the learning rate, check the data for NaN and Inf, or clip the "
+            "gradients."
         )
         self.step = step
         self.loss = loss
         self.lr = lr
+        self.growth = growth
 
-    def __reduce__(self) -> tuple[type["DivergenceError"], tuple[int, float, float]]:
+    def __reduce__(
+        self,
+    ) -> tuple[type["DivergenceError"], tuple[int, float, float, float | None]]:
         # The default passes the message alone to __init__, so the error could not come back
         # from a worker process of a parameter search.
-        return type(self), (self.step, self.loss, self.lr)
+        return type(self), (self.step, self.loss, self.lr, self.growth)
 
 
 class CorruptFileError(FastnnError):

@@ -329,7 +329,7 @@ class Trainer:
             self.samples = len(rows)
             self.epochs = self.epoch + epochs
             self.stop_training = False
-            self._runner.loss_limit = None
+            self._runner.begin()
             with self._running() as interrupted:
                 try:
                     self._notify("on_train_begin")
@@ -477,13 +477,13 @@ class Trainer:
         >>> all(np.array_equal(before[n], v) for n, v in trainer.model.snapshot().items())
         True
         """
-        snapshot, limit = self._runner.snapshot(), self._runner.loss_limit
+        snapshot, first_loss = self._runner.snapshot(), self._runner.first_loss
         gradients = self.model.flat_grads.copy()
         try:
             yield
         finally:
             self._runner.restore(snapshot)
-            self._runner.loss_limit = limit
+            self._runner.first_loss = first_loss
             self.model.flat_grads[:] = gradients
 
     def state(self) -> dict[str, Any]:

@@ -21,10 +21,18 @@ def test_divergence_error_carries_and_says_what_happened():
         assert hint in message
 
 
-def test_divergence_error_survives_pickling():
-    error = pickle.loads(pickle.dumps(errors.DivergenceError(3, float("-inf"), 0.5)))
-    assert (error.step, error.loss, error.lr) == (3, float("-inf"), 0.5)
-    assert str(error) == str(errors.DivergenceError(3, float("-inf"), 0.5))
+def test_divergence_error_says_how_parameters_grew():
+    error = errors.DivergenceError(4, 0.5, 1e10, 3e9)
+    assert error.growth == 3e9
+    assert "the parameters have grown 3e+09 times, and the loss is 0.5" in str(error)
+    assert "grown" not in str(errors.DivergenceError(4, 0.5, 1e10))
+
+
+@pytest.mark.parametrize("growth", [None, 3e9])
+def test_divergence_error_survives_pickling(growth):
+    error = pickle.loads(pickle.dumps(errors.DivergenceError(3, float("-inf"), 0.5, growth)))
+    assert (error.step, error.loss, error.lr, error.growth) == (3, float("-inf"), 0.5, growth)
+    assert str(error) == str(errors.DivergenceError(3, float("-inf"), 0.5, growth))
 
 
 def test_missing_extra_names_package_and_extra():

@@ -164,6 +164,46 @@ def test_parameters_that_explode_in_the_last_step_of_an_epoch_are_not_the_last_g
     assert trainer.history.epochs == []
 
 
+BOUNDED = {
+    "softmax": ([fnn.Softmax], "cross_entropy"),
+    "sigmoid": ([fnn.Sigmoid], "mean_squared_error"),
+    "tanh": ([fnn.Tanh], "mean_squared_error"),
+}
+
+
+@pytest.mark.parametrize("kind", ["sgd", "momentum", "adam", "rmsprop", "adagrad", "adadelta"])
+@pytest.mark.parametrize("bounds", BOUNDED)
+def test_a_rate_of_1e10_diverges_where_the_loss_has_a_bound(bounds, kind, executor):
+    """There a loss cannot explode: parameters that have, without a better loss, tell."""
+    last, loss = BOUNDED[bounds]
+    layers = [fnn.Affine(6), fnn.Tanh(), fnn.Affine(3), *(cls() for cls in last)]
+    model = fnn.Sequential(layers, 8, rng=0, backend=executor.backend)
+    trainer = fnn.Trainer(
+        model,
+        loss,
+        OPTIMIZERS[kind](lr=1e10),
+        batch_size=60,
+        engine=executor.engine,
+        rng=0,
+        verbose=False,
+    )
+    before = numbers(model)
+    with pytest.raises(fnn.DivergenceError, match="the parameters have grown") as caught:
+        trainer.fit(X, np.eye(3)[Y], epochs=3)
+    assert caught.value.growth > 1e6
+    assert numbers(model) == before
+    assert trainer.epoch == 0
+
+
+def test_parameters_may_grow_where_that_helps(executor):
+    """As they must where targets were not scaled."""
+    model = fnn.Sequential([fnn.Affine(1, init=0.01)], 8, rng=0, backend=executor.backend)
+    trainer = trainer_of(model, executor, loss="mean_squared_error", optimizer=fnn.SGD(0.02))
+    history = trainer.fit(X, 1e9 * X[:, 0], epochs=30)
+    assert np.abs(model.params["affine1.w"]).max() > 1e8
+    assert history["loss"][-1] < 0.1 * history["loss"][0]
+
+
 def test_looking_for_an_explosion_changes_nothing(executor, monkeypatch):
     found = []
     for grown in (0.0, np.inf):
