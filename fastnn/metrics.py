@@ -6,7 +6,7 @@ their means over equal batches are those of the whole; that does not hold for
 `root_mean_squared_error` and `r2_score`, which need all rows at once.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,11 @@ __all__ = [
 ]
 
 Metric = Callable[[np.ndarray, np.ndarray], float]
+
+_SINGLE = (
+    "asks which of several outputs is the highest, and there is a single one: take "
+    "'binary_accuracy' for a yes or no"
+)
 
 # Words of a metric's name by which more is better; of all others, less is.
 _MORE_IS_BETTER = frozenset({"accuracy", "auc", "f1", "precision", "r2", "recall"})
@@ -249,6 +254,31 @@ def resolve_metrics(metrics: Sequence[str | Metric]) -> dict[str, Metric]:
     return resolved
 
 
+def check_outputs(metrics: Mapping[str, Metric], outputs: int, classifies: bool) -> None:
+    """Refuse metrics that say nothing of a model with so many outputs.
+
+    Parameters
+    ----------
+    metrics : mapping
+        As `resolve_metrics` returns them.
+    outputs : int
+    classifies : bool
+        Whether an output stands for a class, by the loss.
+
+    Raises
+    ------
+    ValueError
+        The model has fewer outputs than the metric is about.
+    """
+    for name, metric in metrics.items():
+        if metric is accuracy and outputs == 1 and not classifies:
+            raise ValueError(f"metric {name!r} {_SINGLE}")
+        if isinstance(metric, _TopKAccuracy) and outputs < metric.k:
+            raise ValueError(
+                f"metric {name!r} needs outputs of at least {metric.k} classes; got {outputs}"
+            )
+
+
 def better_direction(name: str) -> str:
     """Whether more or less of a reported number is better, judged by its name.
 
@@ -305,6 +335,8 @@ def scores_and_labels(outputs: ArrayLike, targets: ArrayLike) -> tuple[np.ndarra
                 f"targets must be labels of shape ({len(scores)},) or have the shape of outputs, "
                 f"{scores.shape}; got {labels.shape}"
             )
+        if scores.shape[1] == 1:  # of which every answer would be right
+            raise ValueError(f"outputs of shape {scores.shape}: accuracy {_SINGLE}")
         return scores, labels.argmax(axis=1)
     if labels.dtype.kind == "f":
         raise TypeError(f"targets must be integer labels; got dtype {labels.dtype}")

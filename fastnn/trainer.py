@@ -31,7 +31,7 @@ from fastnn.interrupts import deferred_interrupt
 from fastnn.layers import Affine, BatchNorm
 from fastnn.losses import Loss, as_loss
 from fastnn.lowering import training_obstacle
-from fastnn.metrics import Metric, resolve_metrics
+from fastnn.metrics import Metric, check_outputs, resolve_metrics
 from fastnn.model import Sequential, check_model
 from fastnn.optimizers import OPTIMIZERS, Adam, LearningRate, Optimizer
 from fastnn.progress import ProgressBar
@@ -159,6 +159,7 @@ class Trainer:
         if metrics is None:
             metrics = self.loss.default_metrics()
         self.metrics = resolve_metrics(metrics)
+        check_outputs(self.metrics, model.output_size, self.loss.classifies)
         self.history = History()
         self.schedule = self.optimizer.lr
         self.lr_factor = 1.0

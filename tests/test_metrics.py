@@ -277,6 +277,22 @@ def test_which_direction_is_better(name, direction):
     assert better_direction(name) == direction
 
 
+@pytest.mark.parametrize("loss", ["binary_cross_entropy", "mean_squared_error"])
+@pytest.mark.parametrize("engine", ["auto", "eager"])
+def test_accuracy_of_a_single_output_would_always_be_1(loss, engine):
+    model = fnn.mlp(2, [3], 1, rng=0)
+    with pytest.raises(ValueError, match=r"metric 'accuracy' asks which of several .*'binary_acc"):
+        fnn.Trainer(model, loss, metrics=["accuracy"], engine=engine)
+    with pytest.raises(ValueError, match=r"outputs of shape \(2, 1\): accuracy asks which of sev"):
+        accuracy([[0.3], [0.9]], [[1], [0]])
+
+
+def test_classes_that_are_not_there_cannot_be_counted():
+    model = fnn.mlp(2, [3], 4, rng=0)
+    with pytest.raises(ValueError, match="'top_5_accuracy' needs outputs of at least 5 classes; g"):
+        fnn.Trainer(model, metrics=["top_5_accuracy"])
+
+
 @pytest.mark.parametrize("value", ["0.5 or so", None, np.ones(3), 1j])
 def test_a_metric_that_is_no_number_is_named(value):
     """And the epoch is not counted, which has no line in the history."""
