@@ -12,7 +12,7 @@ both the build and the processor have is loaded. ``FASTNN_ISA`` names a lesser o
 import importlib
 import importlib.util
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -49,6 +49,9 @@ class Backend:
     kernels: ModuleType
     instruction_set: str | None = None
     program: ModuleType | None = None
+
+    def __reduce__(self) -> tuple[Callable[[str], "Backend"], tuple[str]]:
+        return get_backend, (self.name,)  # modules cannot be pickled
 
 
 def available_backends() -> tuple[str, ...]:

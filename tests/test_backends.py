@@ -1,6 +1,8 @@
 """Choosing a backend: by name, by context, by environment; and what happens if it is not there."""
 
+import copy
 import os
+import pickle
 import re
 import shutil
 import threading
@@ -316,3 +318,8 @@ def test_a_backend_that_fails_to_load_says_so(broken, monkeypatch):
     finally:
         backends.load_cython.cache_clear()
         backends._load_numba.cache_clear()
+
+
+def test_a_backend_comes_back_from_a_pickle(backend):
+    loaded = get_backend(backend)
+    assert pickle.loads(pickle.dumps(loaded)) == copy.deepcopy(loaded) == loaded
