@@ -230,8 +230,10 @@ def _named(name: str, shapes: Any) -> Mapping[str, Any]:
             f"{name}: the shapes of its arrays must be a mapping of names to shapes; got {shapes!r}"
         )
     for key in shapes:
-        if not isinstance(key, str) or not key.isidentifier() or hasattr(Layer, key):
-            raise ValueError(f"{name} cannot call an array {key!r}")
+        free = isinstance(key, str) and key.isidentifier() and not hasattr(Layer, key)
+        # Its gradient is to be called d and its name.
+        if not free or key in Layer.__annotations__ or f"d{key}" in shapes:
+            raise ValueError(f"{name} cannot call an array {key!r}: the name is taken, or none")
     return shapes
 
 

@@ -706,6 +706,8 @@ def test_a_mistake_in_a_layer_of_ones_own_is_named(mistake, place, backend):
         ({"parameter_shapes": lambda self, n: {"a": (3.0,)}}, r"a size of copying1\.a must be an"),
         ({"state_shapes": lambda self, n: {"a.b": (3,)}}, "copying1 cannot call an array 'a.b'"),
         ({"state_shapes": lambda self, n: {"forward": (3,)}}, "cannot call an array 'forward'"),
+        ({"state_shapes": lambda self, n: {"dtype": (3,)}}, "cannot call an array 'dtype'"),
+        ({"parameter_shapes": lambda self, n: {"a": (3,), "da": (3,)}}, "cannot call an array 'a'"),
     ],
 )
 def test_what_a_layer_of_ones_own_asks_for_is_checked(methods, message):
