@@ -56,6 +56,9 @@ class Views(dict[str, np.ndarray]):
 
     __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _fixed
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, (dict(self),)  # a copy is no model's memory
+
 
 class FlatArrays:
     """Named arrays, laid one after another in one flat buffer, each from a cache line on.

@@ -59,6 +59,21 @@ def test_state_and_gradients_are_assigned_in_the_same_way():
     same_everywhere(model)
 
 
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, lambda views: pickle.loads(pickle.dumps(views))]
+)
+def test_a_copy_of_the_arrays_is_a_dict_of_ones_own(copied):
+    model = fnn.mlp(8, [6], 3, rng=0)
+    mine = copied(model.params)
+    assert {name: view.tolist() for name, view in mine.items()} == {
+        name: view.tolist() for name, view in model.params.items()
+    }
+    mine["affine1.b"] = None
+    mine["more"] = 1
+    same_everywhere(model)
+    assert model.params.keys() == {"affine1.w", "affine1.b", "affine2.w", "affine2.b"}
+
+
 def test_an_array_may_be_changed_in_place_by_name():
     model = fnn.mlp(8, [6], 3, rng=0)
     expected = model.params["affine1.w"] * 2 + 1
