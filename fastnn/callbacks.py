@@ -1,8 +1,10 @@
 """Callbacks: code that a fit calls at its turning points."""
 
 import csv
+import inspect
 import math
 import os
+import reprlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,6 +41,11 @@ class Callback:
     >>> model = fnn.mlp(2, [8], 2, rng=0)
     >>> trainer = fnn.Trainer(model, callbacks=[StopAtAccuracy(0.99)], rng=0, verbose=False)
     """
+
+    def __repr__(self) -> str:
+        settings = [name for name in inspect.signature(type(self)).parameters if name in vars(self)]
+        shown = (f"{name}={reprlib.repr(getattr(self, name))}" for name in settings)
+        return f"{type(self).__name__}({', '.join(shown)})"
 
     def watches_every_batch(self) -> bool:
         """Whether `on_batch_end` must be called after each single batch.

@@ -31,10 +31,17 @@ class Component:
     Attributes
     ----------
     kind : str
-        The component's name in model files; one word, unique within its registry.
+        The component's name in model files; one word, unique within its registry. A class that says
+        none is called by its own name, in small letters.
     """
 
     kind: ClassVar[str]
+
+    def __init_subclass__(cls, **settings: Any) -> None:
+        super().__init_subclass__(**settings)
+        # Not the bases themselves, such as Layer: all that come from them would be of one kind.
+        if Component not in cls.__bases__ and not hasattr(cls, "kind"):
+            cls.kind = cls.__name__.lower()
 
     def __init__(self) -> None:
         """Store the arguments, each under its own name."""

@@ -303,7 +303,17 @@ def as_loss(loss: Any, known: Mapping[str, type[Loss]] = LOSSES) -> Loss:
     ValueError
         Neither; the message lists the names.
     """
-    return loss if isinstance(loss, Loss) else one_of("loss", loss, known)()
+    if isinstance(loss, Loss):
+        return loss
+    hint = ""
+    if callable(loss) and loss not in known.values():
+        hint = "; one of your own is a subclass of fastnn.Loss, which brings its gradient"
+        if isinstance(loss, type) and issubclass(loss, Loss):
+            hint = f"; write {loss.__name__}()"
+    try:
+        return one_of("loss", loss, known)()
+    except ValueError as error:
+        raise ValueError(f"{error}{hint}") from None
 
 
 def _check_rows(array: np.ndarray, rows: int) -> None:

@@ -52,7 +52,7 @@ MOST_ROWS = 10**9
 _FIXED = frozenset(
     (
         *("model", "loss", "optimizer", "regularizer", "constraint", "clip_norm", "clip_value"),
-        *("metrics", "engine", "threads"),
+        *("metrics", "threads", "engine", "engine_reason"),
     )
 )
 
@@ -104,13 +104,17 @@ class Trainer:
     stop_training : bool
         Set by a callback to end after this epoch.
     schedule : callable
-        Learning rate by (fractional) epoch; with ``lr_factor`` the `learning_rate`. Another may be
-        assigned at any time, to it or to ``optimizer.lr``; the later assignment counts.
+        Learning rate by (fractional) epoch; with ``lr_factor`` the `learning_rate`. Another one, or
+        a number, may be assigned at any time, to it or to ``optimizer.lr``: the later one counts.
+    lr_factor : float
+        What callbacks have multiplied the rate by; may be set.
 
     Raises
     ------
     TypeError, ValueError
         An argument of the wrong type or value; the message names it.
+    AttributeError
+        Later, if an argument that the engine was made for is replaced, such as ``loss``.
 
     Examples
     --------
@@ -183,6 +187,11 @@ class Trainer:
         )
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if name == "learning_rate":
+            raise AttributeError(
+                "learning_rate is what schedule and lr_factor make: set trainer.schedule, to a "
+                "number, a Schedule or a function of the epoch"
+            )
         if name in _FIXED and name in self.__dict__:
             raise AttributeError(
                 f"{name} of a Trainer cannot be replaced: make a new Trainer, which may go on from "
@@ -194,6 +203,14 @@ class Trainer:
         raise TypeError(
             "a Trainer cannot be copied or pickled: copy its model, make another Trainer of the "
             "same settings, and let it go on with other.resume(trainer.state())"
+        )
+
+    def __repr__(self) -> str:
+        parts = (self.loss, self.optimizer, self.regularizer, self.constraint)
+        return (
+            f"<Trainer of {sum(view.size for view in self.model.params.values()):,} parameters: "
+            f"{', '.join(repr(part) for part in parts if part is not None)}, "
+            f"batch_size={self.batch_size}, {self.engine} engine, epoch {self.epoch}>"
         )
 
     @property

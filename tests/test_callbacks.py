@@ -473,3 +473,25 @@ def test_callbacks_work_side_by_side(tmp_path):
     assert trainer.lr_factor == 0.25
     assert trainer.weight == 2
     assert len(read_csv(tmp_path / "log.csv")) == 7
+
+
+# -- what is shown ---------------------------------------------------------------------------------
+
+
+def test_callbacks_say_what_they_were_given():
+    assert repr(EarlyStopping(patience=3)) == (
+        "EarlyStopping(monitor='val_loss', patience=3, min_delta=0.0, mode='min', "
+        "restore_best=True)"
+    )
+    assert repr(LearningRateSchedule(0.1)) == "LearningRateSchedule(schedule=Constant(lr=0.1))"
+    assert repr(CSVLogger("h.csv")) == "CSVLogger(path=PosixPath('h.csv'), append=False)"
+    assert repr(Callback()) == "Callback()"
+
+
+def test_callbacks_of_ones_own_are_shown_in_short():
+    class Best(Callback):
+        def __init__(self, x, depth=2):
+            self.x = x  # the other is kept under no name
+
+    assert repr(Best(np.zeros((500, 500)))).startswith("Best(x=array([[0., 0.")
+    assert len(repr(Best(np.zeros((500, 500))))) < 60

@@ -28,6 +28,7 @@ X, Y = blobs(60)
         ("clip_value", 1.0),
         ("metrics", {}),
         ("engine", "eager"),
+        ("engine_reason", "so"),
         ("threads", 2),
     ],
 )

@@ -437,6 +437,19 @@ def test_unknown_losses_are_named(loss):
         fnn.Trainer(scorer(3), loss)
 
 
+@pytest.mark.parametrize(
+    ("loss", "hint"),
+    [
+        (fnn.Huber, r"; did you mean 'huber'\?$"),
+        (type("Pinball", (fnn.Huber,), {"kind": "pinball"}), r"; write Pinball\(\)$"),
+        (lambda out, y: 0.0, r"; one of your own is a subclass of fastnn\.Loss"),
+    ],
+)
+def test_what_is_nearly_a_loss_says_what_to_write(loss, hint):
+    with pytest.raises(ValueError, match=hint):
+        fnn.Trainer(scorer(3), loss)
+
+
 def test_a_loss_of_ones_own(rng):
     class Absolute(fnn.MeanSquaredError):
         """mean |out - y|."""

@@ -299,3 +299,28 @@ def test_decay_rates_lie_between_zero_and_one(cls, name, value):
 def test_small_terms_are_finite_and_not_negative(cls, name, value):
     with pytest.raises((ValueError, TypeError), match=f"{name} must be"):
         cls(**{name: value})
+
+
+def test_an_optimizer_of_ones_own_needs_no_kernel_and_no_kind():
+    class Sign(fnn.Optimizer):
+        """``p -= lr * sign(m)``, with m a running average of the gradients."""
+
+        state_names = ("m",)
+
+        def __init__(self, lr=1e-2, beta=0.5):
+            super().__init__(lr)
+            self.beta = beta
+
+        def update(self, kernels, p, g, state, lr, step):
+            state["m"] *= self.beta
+            state["m"] += (1 - self.beta) * g
+            p -= lr * np.sign(state["m"])
+
+    model = fnn.mlp(2, [], 1, rng=0, dtype="float64")
+    trainer = fnn.Trainer(model, "mean_squared_error", Sign(), rng=0, verbose=False)
+    assert (trainer.engine, trainer.optimizer.kind) == ("eager", "sign")
+    assert trainer.engine_reason == "optimizer Sign has no native form"
+    before = model.flat_params.copy()
+    trainer.train_batch(np.eye(2), np.array([9.0, 9.0]))
+    moved = np.abs(model.flat_params - before)[model.flat_grads != 0]
+    np.testing.assert_allclose(moved, 0.01)

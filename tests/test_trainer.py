@@ -365,6 +365,39 @@ def test_class_weights_need_classes():
         trainer.fit(*blobs(30), class_weight=[1.0])
 
 
+# -- settings, after the trainer was made ----------------------------------------------------------
+
+
+def test_the_rate_follows_what_was_set_last(executor):
+    x, y = blobs(100)
+    trainer = trainer_of(executor=executor, lr=0.5)
+    assert trainer.learning_rate == 0.5
+    trainer.optimizer.lr = 0.25
+    assert trainer.fit(x, y, epochs=1)["lr"] == [0.25]
+    trainer.schedule = 0.125
+    assert trainer.fit(x, y, epochs=1)["lr"][1:] == [0.125]
+    trainer.schedule = lambda epoch: 1 / 16
+    assert trainer.fit(x, y, epochs=1)["lr"][2:] == [1 / 16]
+    trainer.optimizer.lr = fnn.Constant(1 / 32)
+    trainer.train_batch(x, y)
+    assert trainer.learning_rate == 1 / 32
+    with pytest.raises(AttributeError, match=r"learning_rate .* set trainer\.schedule"):
+        trainer.learning_rate = 0.1
+    with pytest.raises(TypeError, match="schedule must be a number"):
+        trainer.schedule = "cosine"
+    trainer.optimizer.lr = -1
+    with pytest.raises(ValueError, match="must be a finite number in"):
+        trainer.fit(x, y, epochs=1)
+
+
+def test_a_trainer_says_what_it_is(executor):
+    trainer = trainer_of(executor=executor, regularizer=fnn.L2(1e-3))
+    assert repr(trainer) == (
+        "<Trainer of 75 parameters: SoftmaxCrossEntropy(), Adam(lr=0.01), L2(strength=0.001), "
+        f"batch_size=20, {executor.engine} engine, epoch 0>"
+    )
+
+
 # -- callbacks and schedules -----------------------------------------------------------------------
 
 

@@ -66,11 +66,6 @@ class Layer(Component):
     _out: np.ndarray
     _guarded: Collection[str] = ()  # attributes that are not simply replaced
 
-    def __init_subclass__(cls, **settings: Any) -> None:
-        super().__init_subclass__(**settings)
-        if not hasattr(cls, "kind"):
-            cls.kind = cls.__name__.lower()
-
     @property
     def lr_scale(self) -> float:
         return self._lr_scale
