@@ -22,6 +22,12 @@ UINT8_SCALE = 1 / 255
 READ_AS_IS = frozenset(np.dtype(name) for name in (*DTYPES, "uint8"))
 
 
+def shown(value: Any) -> str:
+    """What came, for a message: an array or a model's parameters in a line, not in a hundred."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 200 else f"{text[:200]}..."
+
+
 def positive_int(name: str, value: Any, least: int = 1) -> int:
     """The value as an int of at least 1, or `least`.
 
@@ -36,7 +42,7 @@ def positive_int(name: str, value: Any, least: int = 1) -> int:
     except TypeError:
         number = None
     if number is None:
-        raise TypeError(f"{name} must be an integer; got {value!r}")
+        raise TypeError(f"{name} must be an integer; got {shown(value)}")
     if number < least:
         raise ValueError(f"{name} must be at least {least}; got {number}")
     return number
@@ -59,7 +65,7 @@ def real_in(
         It is not a number; it is not finite or out of range.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise TypeError(f"{name} must be a number; got {value!r}")
+        raise TypeError(f"{name} must be a number; got {shown(value)}")
     try:
         number = float(value)
     except OverflowError:  # an int of more than 308 digits
@@ -70,7 +76,7 @@ def real_in(
         left = "(" if open_low or math.isinf(low) else "["
         right = ")" if open_high or math.isinf(high) else "]"
         bounds = f"{left}{low:g}, {high:g}{right}"
-        raise ValueError(f"{name} must be a finite number in {bounds}; got {value!r}")
+        raise ValueError(f"{name} must be a finite number in {bounds}; got {shown(value)}")
     return number
 
 
@@ -95,7 +101,7 @@ def name_among(name: str, value: Any, names: Collection[str]) -> str:
     """
     if not isinstance(value, str) or value not in names:
         raise ValueError(
-            f"{name} must be one of {', '.join(names)}; got {value!r}{hint(value, names)}"
+            f"{name} must be one of {', '.join(names)}; got {shown(value)}{hint(value, names)}"
         )
     return value
 
@@ -128,7 +134,7 @@ def sequence(name: str, value: Any, what: str) -> list[Any]:
     # A set has no order, and the items of bytes are numbers that nobody wrote.
     odd = isinstance(value, (str, bytes, Mapping, Set)) or getattr(value, "shape", None) == ()
     if odd or not isinstance(value, Iterable):
-        raise TypeError(f"{name} must be a sequence of {what}; got {value!r}")
+        raise TypeError(f"{name} must be a sequence of {what}; got {shown(value)}")
     return list(value)
 
 
@@ -179,16 +185,19 @@ def as_array(name: str, value: Any) -> np.ndarray:
     except (TypeError, RuntimeError) as error:  # a tensor of PyTorch, which says what to call
         raise TypeError(f"{name} must be an array; got {type(value).__name__}: {error}") from None
     if array.dtype == object and array.ndim == 0:
-        raise TypeError(f"{name} must be an array; got {value!r:.200}")
+        raise TypeError(f"{name} must be an array; got {shown(value)}")
     return array
 
 
 def not_real(name: str, array: np.ndarray) -> TypeError:
     """The error for an array that does not hold real numbers; of objects, it names the first."""
     what = f"dtype {array.dtype}"
+    odd = []
     if array.dtype == object:
         odd = [item for item in itertools.islice(array.flat, 1000) if not isinstance(item, Real)]
-        what += f", which holds {odd[0]!r:.100}" if odd else f": take {name}.astype(float)"
+        what += f", which holds {shown(odd[0])}" if odd else f": take {name}.astype(float)"
+    if array.dtype.kind in "UST" or (odd and isinstance(odd[0], str)):
+        what += "; words must become numbers first: see fastnn.tables, or sklearn.preprocessing"
     return TypeError(f"{name} must hold real numbers; got {what}")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.buffers import Workspace, aligned_zeros
-from fastnn.checks import UINT8_SCALE, as_real
+from fastnn.checks import UINT8_SCALE, as_real, shown
 from fastnn.constraints import Constraint
 from fastnn.errors import DivergenceError
 from fastnn.examples import Examples
@@ -73,7 +73,7 @@ def _measured(name: str, metric: Metric, out: np.ndarray, targets: np.ndarray) -
     try:
         return float(value)
     except (TypeError, ValueError):
-        raise TypeError(f"metric {name!r} must return a number; got {value!r:.100}") from None
+        raise TypeError(f"metric {name!r} must return a number; got {shown(value)}") from None
 
 
 class EagerEngine:

@@ -97,4 +97,9 @@ def _class_weights(weights: Mapping[int, float] | Sequence[float], classes: int)
                 f"class_weight names class {unknown[0]!r}; classes are 0..{classes - 1}"
             )
         weights = [weights.get(label, 1.0) for label in range(classes)]
+    if isinstance(weights, str):
+        raise TypeError(
+            f"class_weight must hold real numbers, a factor for each class; got {weights!r}; "
+            "balanced ones are len(y) / (n_classes * np.bincount(y))"
+        )
     return _weights("class_weight", weights, classes)

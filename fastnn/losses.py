@@ -84,15 +84,18 @@ class _Classification(Loss):
         if array.ndim == 1 and array.dtype.kind in "iub":
             low, high = array.min(), array.max()
             if low < 0 or high >= n_out:
+                hint = (
+                    "; for yes and no give the model 2 outputs, or take loss='binary_cross_entropy'"
+                )
                 raise ValueError(
                     f"y must hold class labels 0..{n_out - 1}, one for each output of the model; "
-                    f"got labels {low}..{high}"
+                    f"got labels {low}..{high}{hint if n_out == 1 else ''}"
                 )
             return np.require(array, dtype=np.int64, requirements=["C_CONTIGUOUS", "ALIGNED"])
         if array.shape != (rows, n_out) or array.dtype.kind not in "iubf":
             raise (TypeError if array.dtype.kind not in "iubf" else ValueError)(
                 f"y must hold integer labels of shape ({rows},), or one-hot or soft labels of "
-                f"shape ({rows}, {n_out}); got {array.dtype} of shape {array.shape}"
+                f"shape ({rows}, {n_out}); got {array.dtype} of shape {array.shape}{_hint(array)}"
             )
         soft = _finite(array, dtype)
         sums = soft.sum(axis=1, dtype=np.float64)
@@ -314,6 +317,17 @@ def as_loss(loss: Any, known: Mapping[str, type[Loss]] = LOSSES) -> Loss:
         return one_of("loss", loss, known)()
     except ValueError as error:
         raise ValueError(f"{error}{hint}") from None
+
+
+def _hint(array: np.ndarray) -> str:
+    """How to make labels of what nearly is."""
+    if array.dtype.kind in "OUST":
+        return "; names become labels by: names, y = np.unique(y, return_inverse=True)"
+    if array.dtype.kind in "iub" and array.ndim == 2 and array.shape[1] == 1:
+        return "; pass np.ravel(y)"
+    if array.dtype.kind == "f" and array.ndim == 1 and (array == np.floor(array)).all():
+        return "; pass y.astype(int)"
+    return ""
 
 
 def _check_rows(array: np.ndarray, rows: int) -> None:

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
-from fastnn.checks import real_in
+from fastnn.checks import real_in, shown
 from fastnn.components import Component, from_config
 
 
@@ -219,7 +219,7 @@ def as_schedule(
         return Constant(real_in(name, lr, 0, open_low=True))
     except TypeError:
         raise TypeError(
-            f"{name} must be a number, a Schedule or a function of the epoch; got {lr!r}"
+            f"{name} must be a number, a Schedule or a function of the epoch; got {shown(lr)}"
         ) from None
 
 

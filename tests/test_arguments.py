@@ -78,7 +78,7 @@ def test_what_can_be_no_array_is_shown(what, value):
 @pytest.mark.parametrize(
     ("odd", "said"),
     [
-        ("3,5", "got dtype object, which holds '3,5'"),
+        ("3,5", "got dtype object, which holds '3,5'; words must become numbers .*"),
         (None, "got dtype object, which holds None"),
         (7, r"got dtype object: take x.astype\(float\)"),
     ],

@@ -210,7 +210,7 @@ def test_biases_start_where_they_are_told_to(rng):
         ("orthogonal", fnn.Orthogonal()),
         ("auto", fnn.AutoInit()),
         (0.05, fnn.Normal(0.05)),
-        (1, fnn.Normal(1.0)),
+        (1.0, fnn.Normal(1.0)),
         (fnn.Uniform(2.0), fnn.Uniform(2.0)),
     ],
 )

@@ -463,6 +463,12 @@ def test_batchnorm_refuses_to_train_on_one_sample(backend):
         (lambda: fnn.Affine(3, init=-1.0), ValueError, "init"),
         (lambda: fnn.Affine(3, init=None), TypeError, "init"),
         (lambda: fnn.Affine(3, init=fnn.He), ValueError, "init must be .* did you mean 'he'"),
+        (
+            lambda: fnn.Affine(64, 32),
+            TypeError,
+            r"init must be .*got 32: .* write Affine\(32\)",
+        ),
+        (lambda: fnn.Affine(64, np.int64(1)), TypeError, "standard deviation as a float"),
         (lambda: fnn.Affine(3, regularizer=1e-4), TypeError, "regularizer"),
         (lambda: fnn.Affine(3, regularizer=fnn.L2), TypeError, "regularizer"),
         (lambda: fnn.Dropout(1.0), ValueError, r"ratio must be a finite number in \[0, 1\)"),

@@ -429,6 +429,29 @@ def test_targets_too_large_for_the_dtype_are_refused():
 
 
 @pytest.mark.parametrize(
+    ("y", "hint"),
+    [
+        (["cat", "dog", "cat", "dog"], r"names, y = np\.unique\(y, return_inverse=True\)$"),
+        (np.array(["cat", "dog", "cat", None], object), r"names, y = np\.unique"),
+        (np.array([[0], [1], [0], [1]]), r"; pass np\.ravel\(y\)$"),
+        (np.array([0.0, 1.0, 0.0, 1.0]), r"; pass y\.astype\(int\)$"),
+        (np.array([0.0, 0.5, 0.0, 1.0]), r"got float64 of shape \(4,\)$"),
+        (np.array([0.0, np.nan, 0.0, 1.0]), r"got float64 of shape \(4,\)$"),
+    ],
+)
+def test_what_is_nearly_a_label_says_what_to_write(y, hint):
+    trainer = fnn.Trainer(scorer(3), verbose=False)
+    with pytest.raises((TypeError, ValueError), match=hint):
+        trainer.fit(np.ones((4, 3)), y)
+
+
+def test_two_classes_for_one_output_say_what_to_write():
+    trainer = fnn.Trainer(scorer(1), verbose=False)
+    with pytest.raises(ValueError, match=r"got labels 0\.\.1; .* 2 outputs, or .*binary"):
+        trainer.fit(np.ones((4, 1)), [0, 1, 0, 1])
+
+
+@pytest.mark.parametrize(
     "loss", ["entropy", "", None, 3, fnn.MeanSquaredError, ["mean_squared_error"]]
 )
 def test_unknown_losses_are_named(loss):

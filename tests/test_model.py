@@ -322,7 +322,11 @@ class Sparse:
 
 
 BAD_INPUT = {
-    "strings": (np.full((4, 8), "1.0"), TypeError, "x must hold real numbers; got dtype <U3"),
+    "strings": (
+        np.full((4, 8), "1.0"),
+        TypeError,
+        "x must hold real .* dtype <U3; words",
+    ),
     "objects": (np.full((4, 8), None), TypeError, "x must hold real numbers; got dtype object"),
     "complex": (np.ones((4, 8), complex), TypeError, "x must hold real numbers"),
     "dates": (np.zeros((4, 8), "datetime64[s]"), TypeError, "x must hold real numbers"),

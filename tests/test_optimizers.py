@@ -324,3 +324,12 @@ def test_an_optimizer_of_ones_own_needs_no_kernel_and_no_kind():
     trainer.train_batch(np.eye(2), np.array([9.0, 9.0]))
     moved = np.abs(model.flat_params - before)[model.flat_grads != 0]
     np.testing.assert_allclose(moved, 0.01)
+
+
+def test_a_model_in_the_place_of_the_rate_is_named_in_a_line():
+    """PyTorch's optimizers take the parameters first."""
+    model = fnn.mlp(64, [32], 10, rng=0)
+    with pytest.raises(TypeError, match="lr must be a number, a Schedule or") as caught:
+        fnn.Adam(model.params)
+    assert len(str(caught.value)) < 300
+    assert "\n" not in str(caught.value)

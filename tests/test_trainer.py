@@ -256,7 +256,11 @@ def test_a_share_of_the_training_data_is_held_out(executor):
         ({"class_weight": {0: -1.0}}, ValueError, "class_weight must be finite and at least 0"),
         ({"class_weight": {0: float("nan")}}, ValueError, "class_weight must be finite"),
         ({"class_weight": {0: "2"}}, TypeError, "class_weight must hold real numbers"),
-        ({"class_weight": "balanced"}, TypeError, "class_weight must hold real numbers"),
+        (
+            {"class_weight": "balanced"},
+            TypeError,
+            r"class_weight must hold .*np\.bincount",
+        ),
     ],
 )
 def test_bad_arguments_of_fit_are_named_and_nothing_is_trained(arguments, error, message):

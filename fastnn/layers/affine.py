@@ -23,7 +23,8 @@ class Affine(Layer):
     init : str, float or Initializer
         How w is drawn: a name ("he", "xavier", "lecun", each also with "_uniform"; "orthogonal",
         "zeros"; "auto" follows the activation after the layer, see `AutoInit`), the standard
-        deviation of a normal, or an object.
+        deviation of a normal as a float, or an object. An integer is refused: it is mostly meant to
+        be a number of features, as in PyTorch's ``Linear(in, out)``.
     regularizer : Regularizer, optional
         Penalty on w, in place of the trainer's.
     constraint : Constraint, optional
@@ -53,6 +54,12 @@ class Affine(Layer):
         self.constraint = constraint
         self.bias_init = bias_init
         positive_int("units", units)
+        if isinstance(init, int | np.integer):
+            raise TypeError(
+                f"init must be a name, an Initializer, or a standard deviation as a float; got "
+                f"{init!r}: if that is the number of outputs, write Affine({init!r}), which finds "
+                "out by itself how many features come in"
+            )
         as_initializer(init)
         real_in("bias_init", bias_init)
         check_optional("regularizer", regularizer, Regularizer, "L2(1e-4)")
@@ -63,6 +70,8 @@ class Affine(Layer):
         settings = dict(settings)
         if isinstance(settings.get("init"), Mapping):
             settings["init"] = from_config(settings["init"], INITIALIZERS, "initializer")
+        elif isinstance(settings.get("init"), int):
+            settings["init"] = float(settings["init"])  # files of version 0.1 may have it so
         if isinstance(settings.get("regularizer"), Mapping):
             settings["regularizer"] = from_config(
                 settings["regularizer"], REGULARIZERS, "regularizer"

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, SupportsIndex
 import numpy as np
 
 from fastnn.buffers import Workspace, fill
-from fastnn.checks import real_in
+from fastnn.checks import real_in, shown
 from fastnn.components import Component, setting_names
 from fastnn.constraints import Constraint
 from fastnn.regularizers import Regularizer
@@ -225,7 +225,7 @@ class Layer(Component):
         """
         what = f"what {method} returns"
         if not isinstance(array, np.ndarray):
-            raise TypeError(f"{self.name}: {what} must be an array; got {array!r:.100}")
+            raise TypeError(f"{self.name}: {what} must be an array; got {shown(array)}")
         self._check(what, array, (rows, width))
 
     def _check(self, what: str, array: np.ndarray, shape: tuple[int, ...]) -> int:
