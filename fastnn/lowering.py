@@ -166,7 +166,8 @@ def training_obstacle(
         return reason
     if type(loss) not in LOSSES:
         return f"loss {type(loss).__name__} has no native form"
-    if OPTIMIZERS.get(optimizer.kind) is not type(optimizer):
+    known = OPTIMIZERS.get(optimizer.kind) is type(optimizer)
+    if not known or optimizer.kind not in model.backend.program.RULES:  # type: ignore[union-attr]
         return f"optimizer {type(optimizer).__name__} has no native form"
     for penalty in (regularizer, *(layer.regularizer for layer in model.layers)):
         if penalty is not None and type(penalty) not in PENALTIES:

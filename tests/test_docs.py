@@ -39,6 +39,31 @@ def run_page(page, folder):
     )
 
 
+# -- what contributors are told --------------------------------------------------------------------
+
+
+def test_what_contributors_are_sent_to_is_there():
+    """Files and names in backticks; a name that was changed leaves nobody searching."""
+    text = re.sub(r"```.*?```", "", (ROOT / "CONTRIBUTING.md").read_text(), flags=re.DOTALL)
+    named = {word.strip("/") for word in re.findall(r"`([\w./]+)`", text)}
+    folders = [ROOT, ROOT / "fastnn", ROOT / "fastnn" / "_kernels"]
+    sources = [
+        path for f in ("fastnn", "tests", "docs", "bench") for path in (ROOT / f).rglob("*.*")
+    ]
+    code = "\n".join(
+        path.read_text(encoding="utf-8")
+        for path in sources
+        if path.suffix in (".py", ".pyx", ".pxi", ".pxd")
+    )
+    lost = [
+        name
+        for name in sorted(named)
+        if not any((folder / name).exists() for folder in folders)
+        and not re.search(rf"\b{re.escape(name)}\b", code)
+    ]
+    assert lost == []
+
+
 # -- the code of the pages -------------------------------------------------------------------------
 
 

@@ -575,6 +575,14 @@ class Descent(fnn.SGD):
     pass
 
 
+class Shrink(fnn.Optimizer):
+    def __init__(self, lr=0.1):
+        super().__init__(lr)
+
+    def update(self, kernels, p, g, state, lr, step):
+        p *= 1 - lr
+
+
 class Decay(fnn.L2):
     pass
 
@@ -656,6 +664,15 @@ def test_what_stands_in_the_way_is_named_and_trains_eagerly(name):
     assert np.isfinite(history["val_loss"]).all()
     np.testing.assert_allclose(model.predict(X), model.forward(X), rtol=1e-4, atol=1e-5)
     assert len(model.predict_proba(X[:2])) == 2
+
+
+def test_an_optimizer_that_the_program_does_not_know_yet_trains_eagerly(monkeypatch):
+    """One that is being added to fastnn can be tried before it has a native form."""
+    monkeypatch.setitem(fnn.optimizers.OPTIMIZERS, "shrink", Shrink)
+    trainer = fnn.Trainer(plain(), optimizer=Shrink(), rng=0, verbose=False)
+    assert trainer.engine_reason == "optimizer Shrink has no native form"
+    trainer.fit(X, Y, epochs=1)
+    assert trainer.step
 
 
 def test_a_layer_of_ones_own_learns():
