@@ -27,6 +27,11 @@ class MaxNorm(Constraint):
     limit : float
         Greater than 0; 3 or 4 is usual.
 
+    Raises
+    ------
+    TypeError, ValueError
+        A setting is of the wrong type, or out of its range.
+
     Notes
     -----
     Srivastava et al. (2014), https://jmlr.org/papers/v15/srivastava14a.html, section 5.1.

@@ -13,7 +13,18 @@ class Initializer(Component):
     """Draws a weight matrix of shape (fan_in, fan_out)."""
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
-        """Weights of this shape, in float64."""
+        """Weights of this shape, in float64.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+        shape : (int, int)
+            Features coming in, and units.
+
+        Returns
+        -------
+        ndarray of float64
+        """
         raise NotImplementedError  # abstract: every subclass has its own
 
     def following(self, activation: str | None) -> "Initializer":
@@ -31,7 +42,17 @@ class Zeros(Initializer):
 
 
 class ConstantInit(Initializer):
-    """The same value everywhere, with the fault of `Zeros`."""
+    """The same value everywhere, with the fault of `Zeros`.
+
+    Parameters
+    ----------
+    value : float
+
+    Raises
+    ------
+    TypeError, ValueError
+        It is not a finite number.
+    """
 
     kind = "constant"
 
@@ -44,7 +65,18 @@ class ConstantInit(Initializer):
 
 
 class Normal(Initializer):
-    """Normal with mean 0 and a standard deviation of one's own."""
+    """Normal with mean 0 and a standard deviation of one's own.
+
+    Parameters
+    ----------
+    std : float
+        Standard deviation, at least 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        It is not a number, or below 0.
+    """
 
     kind = "normal"
 
@@ -57,7 +89,18 @@ class Normal(Initializer):
 
 
 class Uniform(Initializer):
-    """Uniform in [-limit, limit)."""
+    """Uniform in [-limit, limit).
+
+    Parameters
+    ----------
+    limit : float
+        At least 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A setting is not a number, or out of its range.
+    """
 
     kind = "uniform"
 
@@ -93,7 +136,17 @@ class _Scaled(Initializer):
 
 
 class LeCun(_Scaled):
-    """Variance 1 / fan_in. LeCun et al., "Efficient BackProp" (1998), section 4.6."""
+    """Variance 1 / fan_in. LeCun et al., "Efficient BackProp" (1998), section 4.6.
+
+    Parameters
+    ----------
+    distribution : {"normal", "uniform"}
+
+    Raises
+    ------
+    ValueError
+        Another distribution.
+    """
 
     kind = "lecun"
 
@@ -102,7 +155,17 @@ class LeCun(_Scaled):
 
 
 class Xavier(_Scaled):
-    """Variance 2 / (fan_in + fan_out): for tanh and sigmoid. Glorot and Bengio (2010), eq. 16."""
+    """Variance 2 / (fan_in + fan_out): for tanh and sigmoid. Glorot and Bengio (2010), eq. 16.
+
+    Parameters
+    ----------
+    distribution : {"normal", "uniform"}
+
+    Raises
+    ------
+    ValueError
+        Another distribution.
+    """
 
     kind = "xavier"
 
@@ -111,7 +174,17 @@ class Xavier(_Scaled):
 
 
 class He(_Scaled):
-    """Variance 2 / fan_in: for ReLU. He et al. (2015), https://arxiv.org/abs/1502.01852, eq. 10."""
+    """Variance 2 / fan_in: for ReLU. He et al. (2015), https://arxiv.org/abs/1502.01852, eq. 10.
+
+    Parameters
+    ----------
+    distribution : {"normal", "uniform"}
+
+    Raises
+    ------
+    ValueError
+        Another distribution.
+    """
 
     kind = "he"
 
@@ -129,6 +202,11 @@ class Orthogonal(Initializer):
     ----------
     gain : float
         At least 0; ``sqrt(2)`` makes up for the half that ReLU drops.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A setting is of the wrong type, or out of its range.
 
     Notes
     -----

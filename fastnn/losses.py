@@ -118,6 +118,11 @@ class SoftmaxCrossEntropy(_Classification):
         In [0, 1): the share of each target that is spread over all classes alike,
         ``(1 - s) * target + s / n_out``, in training and in evaluation. The targets then take
         (N, n_out) numbers. Szegedy et al. (2015), https://arxiv.org/abs/1512.00567.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A setting is of the wrong type, or out of its range.
     """
 
     kind = "softmax_cross_entropy"
@@ -160,6 +165,11 @@ class CrossEntropy(_Classification):
     ----------
     guard : float
         At least 0; what keeps the logarithm of a probability of zero finite.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A setting is of the wrong type, or out of its range.
     """
 
     kind = "cross_entropy"
@@ -272,6 +282,11 @@ class Huber(_Regression):
     ----------
     delta : float
         Greater than 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A setting is of the wrong type, or out of its range.
     """
 
     kind = "huber"

@@ -241,7 +241,10 @@ class Sequential(Parameters):
     def forward_rows(
         self, x: np.ndarray, train: bool = False, step: int | None = None
     ) -> np.ndarray:
-        """`forward` of checked rows; returns the last layer's buffer, valid until the next call."""
+        """`forward` of checked rows x; returns the last layer's buffer, valid until the next call.
+
+        ``train`` and ``step`` are those of `forward`.
+        """
         step = self.step if step is None else step
         return self._pass(self.layers, x, train, step)
 
@@ -351,6 +354,14 @@ class Sequential(Parameters):
         The first is the softmax of `predict`, or `predict` itself where the last layer is a
         `Softmax`; the second, of a model that was trained with binary cross-entropy, its sigmoid.
 
+        Parameters
+        ----------
+        x : array_like, (N, features) or (N, *input_shape)
+
+        Returns
+        -------
+        ndarray, (N, n_out)
+
         Raises
         ------
         TypeError, ValueError
@@ -408,6 +419,11 @@ class Sequential(Parameters):
 
         The file is replaced at once or not at all.
 
+        Parameters
+        ----------
+        path : path-like
+            The file; any name will do.
+
         Raises
         ------
         ValueError
@@ -428,6 +444,11 @@ class Sequential(Parameters):
         backend : {"cython", "numba", "numpy"}, optional
             As in `Sequential`.
 
+        Returns
+        -------
+        Sequential
+            Of the dtype it was saved in.
+
         Raises
         ------
         CorruptFileError
@@ -444,10 +465,14 @@ class Sequential(Parameters):
         ----------
         dtype : {"float32", "float64"}
 
+        Returns
+        -------
+        Sequential
+
         Raises
         ------
         ValueError
-            Another type.
+            Another dtype.
         """
         rebuild, (settings, config, *rest), state = self.__reduce__()
         model = rebuild(settings, config | {"dtype": real_dtype(dtype).name}, *rest)

@@ -82,7 +82,18 @@ class Optimizer(Component):
 
 
 class SGD(Optimizer):
-    """``p -= lr * g``."""
+    """``p -= lr * g``: `torch.optim.SGD` without momentum.
+
+    Parameters
+    ----------
+    lr : float, Schedule, or function of the epoch
+        Learning rate, above 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A setting is not a number, or out of its range.
+    """
 
     kind = "sgd"
 
@@ -91,7 +102,20 @@ class SGD(Optimizer):
 
 
 class Momentum(Optimizer):
-    """``v = momentum * v + g; p -= lr * v``. Polyak (1964)."""
+    """``v = momentum * v + g; p -= lr * v``. Polyak (1964); `torch.optim.SGD` with ``momentum``.
+
+    Parameters
+    ----------
+    lr : float, Schedule, or function of the epoch
+        Learning rate, above 0.
+    momentum : float
+        What is left of the velocity v after a step, in [0, 1).
+
+    Raises
+    ------
+    TypeError, ValueError
+        A setting is not a number, or out of its range.
+    """
 
     kind = "momentum"
     state_names = ("v",)
@@ -103,13 +127,45 @@ class Momentum(Optimizer):
 
 
 class Nesterov(Momentum):
-    """Momentum with the gradient looked up ahead. Sutskever et al. (2013)."""
+    """``v = momentum * v + g; p -= lr * (g + momentum * v)``: momentum that looks ahead.
+
+    Sutskever et al. (2013), https://proceedings.mlr.press/v28/sutskever13.html, as
+    `torch.optim.SGD` has it with ``nesterov=True``.
+
+    Parameters
+    ----------
+    lr : float, Schedule, or function of the epoch
+        Learning rate, above 0.
+    momentum : float
+        What is left of the velocity v after a step, in [0, 1).
+
+    Raises
+    ------
+    TypeError, ValueError
+        A setting is not a number, or out of its range.
+    """
 
     kind = "nesterov"
 
 
 class AdaGrad(Optimizer):
-    """Steps shrink with the sum of squared gradients. Duchi, Hazan and Singer (2011)."""
+    """Steps shrink with the sum of squared gradients.
+
+    ``s += g^2; p -= lr * g / (sqrt(s) + eps)``. Duchi, Hazan and Singer (2011),
+    https://jmlr.org/papers/v12/duchi11a.html.
+
+    Parameters
+    ----------
+    lr : float, Schedule, or function of the epoch
+        Learning rate, above 0.
+    eps : float
+        Added to what is divided by; at least 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A setting is not a number, or out of its range.
+    """
 
     kind = "adagrad"
     state_names = ("s",)
@@ -121,7 +177,25 @@ class AdaGrad(Optimizer):
 
 
 class RMSProp(Optimizer):
-    """Steps shrink with a running average of squared gradients. Tieleman and Hinton (2012)."""
+    """Steps shrink with a running average of squared gradients.
+
+    ``s = alpha * s + (1 - alpha) * g^2; p -= lr * g / (sqrt(s) + eps)``. Tieleman and Hinton
+    (2012), lecture 6.5 of "Neural Networks for Machine Learning".
+
+    Parameters
+    ----------
+    lr : float, Schedule, or function of the epoch
+        Learning rate, above 0.
+    alpha : float
+        What is left of the average after a step, in [0, 1).
+    eps : float
+        Added to what is divided by; at least 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A setting is not a number, or out of its range.
+    """
 
     kind = "rmsprop"
     state_names = ("s",)
@@ -135,7 +209,26 @@ class RMSProp(Optimizer):
 
 
 class AdaDelta(Optimizer):
-    """Steps in the units of the parameters: no rate to tune. Zeiler (2012)."""
+    """Steps in the units of the parameters: no rate to tune.
+
+    ``s = rho * s + (1 - rho) * g^2; step = g * sqrt(d + eps) / sqrt(s + eps);
+    d = rho * d + (1 - rho) * step^2; p -= lr * step``. Zeiler (2012),
+    https://arxiv.org/abs/1212.5701.
+
+    Parameters
+    ----------
+    lr : float, Schedule, or function of the epoch
+        Factor on the steps, above 0.
+    rho : float
+        What is left of the averages s and d after a step, in [0, 1).
+    eps : float
+        Added under both roots; at least 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A setting is not a number, or out of its range.
+    """
 
     kind = "adadelta"
     state_names = ("s", "d")
@@ -149,7 +242,26 @@ class AdaDelta(Optimizer):
 
 
 class Adam(Optimizer):
-    """Momentum and RMSProp, both corrected for their start at zero. Kingma and Ba (2014)."""
+    """Momentum and RMSProp, both corrected for their start at zero.
+
+    ``m = beta1 * m + (1 - beta1) * g; v = beta2 * v + (1 - beta2) * g^2;
+    p -= lr * m_hat / (sqrt(v_hat) + eps)``, where ``m_hat = m / (1 - beta1^t)`` at step t, v_hat
+    alike. Kingma and Ba (2014), https://arxiv.org/abs/1412.6980, algorithm 1.
+
+    Parameters
+    ----------
+    lr : float, Schedule, or function of the epoch
+        Learning rate, above 0.
+    beta1, beta2 : float
+        What is left of the averages of gradients and of their squares after a step, in [0, 1).
+    eps : float
+        Added to what is divided by; at least 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A setting is not a number, or out of its range.
+    """
 
     kind = "adam"
     state_names = ("m", "v")
@@ -172,9 +284,27 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with weight decay beside the gradient, not in it. Loshchilov and Hutter (2017).
+    """Adam with weight decay beside the gradient, not in it.
 
-    As in PyTorch, the decay applies to every parameter.
+    ``p *= 1 - lr * weight_decay``, then as `Adam`. As in PyTorch, the decay applies to every
+    parameter, biases included. Loshchilov and Hutter (2017), https://arxiv.org/abs/1711.05101,
+    algorithm 2.
+
+    Parameters
+    ----------
+    lr : float, Schedule, or function of the epoch
+        Learning rate, above 0.
+    beta1, beta2 : float
+        What is left of the averages of gradients and of their squares after a step, in [0, 1).
+    eps : float
+        Added to what is divided by; at least 0.
+    weight_decay : float
+        At least 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A setting is not a number, or out of its range.
     """
 
     kind = "adamw"
@@ -193,7 +323,25 @@ class AdamW(Adam):
 
 
 class RAdam(Adam):
-    """Adam that waits until its adaptive rate has a bounded variance. Liu et al. (2019)."""
+    """Adam that waits until its adaptive rate has a bounded variance.
+
+    Until then, a few steps, it is momentum. Liu et al. (2019), https://arxiv.org/abs/1908.03265,
+    algorithm 2.
+
+    Parameters
+    ----------
+    lr : float, Schedule, or function of the epoch
+        Learning rate, above 0.
+    beta1, beta2 : float
+        What is left of the averages of gradients and of their squares after a step, in [0, 1).
+    eps : float
+        Added to what is divided by; at least 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A setting is not a number, or out of its range.
+    """
 
     kind = "radam"
 

@@ -40,6 +40,11 @@ class ProgressBar(Callback):
         Where to write; by default what ``sys.stdout`` is when a fit begins, or the notebook.
         ``sys.stderr`` keeps progress apart from a program's results.
 
+    Raises
+    ------
+    TypeError
+        ``file`` cannot be written to.
+
     Notes
     -----
     The bar is drawn by rich, within the callbacks and at most ten times a second; there is no

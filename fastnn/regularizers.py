@@ -12,12 +12,37 @@ class Regularizer(Component):
     """A penalty on a weight array; of the whole model (`Trainer`) or of one layer."""
 
     def penalty(self, kernels: ModuleType, w: np.ndarray, dw: np.ndarray | None) -> float:
-        """The penalty of w; its gradient is added to dw, unless that is None."""
+        """The penalty of w; its gradient is added to dw, unless that is None.
+
+        Parameters
+        ----------
+        kernels : module
+            Those of the model's backend; NumPy alone will do.
+        w : ndarray
+            The weights of a layer, of any shape.
+        dw : ndarray, of the same shape, or None
+            Their gradient, to be added to.
+
+        Returns
+        -------
+        float
+        """
         raise NotImplementedError  # abstract: every subclass has its own
 
 
 class L1(Regularizer):
-    """``strength * sum |w|``: drives weights to exactly zero's neighbourhood."""
+    """``strength * sum |w|``: drives weights to exactly zero's neighbourhood.
+
+    Parameters
+    ----------
+    strength : float
+        At least 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A setting is not a number, or out of its range.
+    """
 
     kind = "l1"
 
@@ -30,7 +55,18 @@ class L1(Regularizer):
 
 
 class L2(Regularizer):
-    """``strength / 2 * sum w^2``, whose gradient is ``strength * w``: weight decay."""
+    """``strength / 2 * sum w^2``, whose gradient is ``strength * w``: weight decay.
+
+    Parameters
+    ----------
+    strength : float
+        At least 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A setting is not a number, or out of its range.
+    """
 
     kind = "l2"
 
@@ -43,7 +79,18 @@ class L2(Regularizer):
 
 
 class ElasticNet(Regularizer):
-    """``l1 * sum |w| + l2 / 2 * sum w^2``."""
+    """``l1 * sum |w| + l2 / 2 * sum w^2``. Zou and Hastie (2005).
+
+    Parameters
+    ----------
+    l1, l2 : float
+        Strengths of the two penalties, at least 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A setting is not a number, or out of its range.
+    """
 
     kind = "elastic_net"
 

@@ -80,16 +80,16 @@ class Trainer:
     rng : int or numpy.random.Generator, optional
         Draws the order of the rows, and the rows of a ``validation_share``.
     callbacks : sequence of Callback
-    constraint : Constraint, optional
-        Bound on the weights of all layers that have none of their own, kept after every update.
-    clip_norm, clip_value : float, optional
-        Bounds on the gradients of a step, those of the penalties included: first each number is cut
-        to [-clip_value, clip_value], then all are scaled down together to the norm clip_norm.
     metrics : sequence of str or callable, optional
         By default "accuracy" for classification, "binary_accuracy" for several yes-or-no labels,
         none otherwise.
     verbose : bool
         Show progress.
+    constraint : Constraint, optional
+        Bound on the weights of all layers that have none of their own, kept after every update.
+    clip_norm, clip_value : float, optional
+        Bounds on the gradients of a step, those of the penalties included: first each number is cut
+        to [-clip_value, clip_value], then all are scaled down together to the norm clip_norm.
 
     Attributes
     ----------
@@ -406,12 +406,22 @@ class Trainer:
     def evaluate(self, x: Any, y: Any, sample_weight: Any = None) -> dict[str, float]:
         """Loss (with the penalty) and metrics in inference mode.
 
-        Parameters and errors are those of `fit`.
+        Parameters
+        ----------
+        x, y, sample_weight
+            As in `fit`.
 
         Returns
         -------
         dict
-            "loss", and for classification "accuracy".
+            "loss", and the metrics: for classification "accuracy".
+
+        Raises
+        ------
+        TypeError, ValueError
+            An argument of the wrong type, shape or range.
+        KeyboardInterrupt
+            Ctrl-C.
         """
         examples = self._examples(x, y, sample_weight)
         with self._running() as interrupted:
@@ -422,12 +432,24 @@ class Trainer:
     ) -> tuple[float, dict[str, np.ndarray]]:
         """Loss and gradients of one batch in training mode; nothing is clipped or updated.
 
+        As `train_batch`, it runs the model's layers one by one.
+
+        Parameters
+        ----------
+        x, y, sample_weight
+            As in `fit`; all rows are one batch.
+
         Returns
         -------
         loss : float
             With the penalty.
         grads : dict
-            Name to gradient, of every parameter that is not frozen.
+            Name to gradient, of every parameter that is not frozen: copies, which stay as they are.
+
+        Raises
+        ------
+        TypeError, ValueError
+            An argument of the wrong type, shape or range.
         """
         examples = self._examples(x, y, sample_weight)
         self._check_batches([slice(0, len(examples))])
@@ -445,7 +467,9 @@ class Trainer:
     ) -> float:
         """One training step on these rows, all in one batch: for loops of one's own, and trials.
 
-        The history, callbacks and the count of epochs know nothing of it.
+        The history, callbacks and the count of epochs know nothing of it. It runs the model's
+        layers one by one, also where the `engine` of `fit` is native: for many steps on rows that
+        are there already, `fit` is faster.
 
         Parameters
         ----------
@@ -541,6 +565,11 @@ class Trainer:
 
     def resume(self, state: Mapping[str, Any]) -> None:
         """Go on from the `state` of a trainer of the same settings; the history begins anew.
+
+        Parameters
+        ----------
+        state : dict
+            What `state` returned.
 
         Raises
         ------

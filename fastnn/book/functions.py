@@ -40,6 +40,11 @@ def softmax(x: Any) -> np.ndarray:
     -------
     ndarray
         Of the shape of x; the last axis has the sum 1.
+
+    Raises
+    ------
+    TypeError, ValueError
+        x is not made of real numbers, or has none along its last axis.
     """
     scores = _reals("x", x)
     if scores.ndim == 0 or scores.size == 0:
@@ -141,7 +146,7 @@ def gradient_descent(
 
 
 def shuffle_dataset(x: np.ndarray, t: np.ndarray, rng: Rng = None) -> tuple[np.ndarray, np.ndarray]:
-    """Copies of x and t with their rows in one new, random order.
+    """Copies of x and t with their rows in one new order, drawn from ``rng``.
 
     Raises
     ------

@@ -457,7 +457,7 @@ class TwoLayerNetSigmoid(TwoLayerNet):
     _predicts_probabilities = True
 
     def predict(self, x: Any, train_flg: bool = False) -> np.ndarray:
-        """Probabilities of the classes, of the shape of `TwoLayerNet.predict`'s scores."""
+        """Probabilities of the classes for x, of the shape of `TwoLayerNet.predict`'s scores."""
         scores = np.atleast_2d(super().predict(x, train_flg))
         probabilities = np.empty_like(scores)
         self._kernels.softmax_forward(scores, probabilities)

@@ -94,7 +94,18 @@ class Optimizer:
 
 
 class SGD(Optimizer):
-    """``p -= lr * g``."""
+    """``p -= lr * g``.
+
+    Parameters
+    ----------
+    lr : float
+        Learning rate, at least 0; an attribute, which may be changed between updates.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A setting is not a number, or out of its range.
+    """
 
     def __init__(self, lr: float = 0.01) -> None:
         super().__init__(lr)
@@ -104,7 +115,20 @@ class SGD(Optimizer):
 
 
 class Momentum(Optimizer):
-    """``v = momentum * v - lr * g; p += v``."""
+    """``v = momentum * v - lr * g; p += v``.
+
+    Parameters
+    ----------
+    lr : float
+        Learning rate, at least 0; an attribute, which may be changed between updates.
+    momentum : float
+        In [0, 1).
+
+    Raises
+    ------
+    TypeError, ValueError
+        A setting is not a number, or out of its range.
+    """
 
     average_names = ("v",)
 
@@ -125,6 +149,18 @@ class Nesterov(Momentum):
     Early printings of the course updated v first and used it as if it were the old one, which
     counts the momentum once more; this is the correct form: Bengio, Boulanger-Lewandowski and
     Pascanu (2012), https://arxiv.org/abs/1212.0901, equations 6 and 7.
+
+    Parameters
+    ----------
+    lr : float
+        Learning rate, at least 0; an attribute, which may be changed between updates.
+    momentum : float
+        In [0, 1).
+
+    Raises
+    ------
+    TypeError, ValueError
+        A setting is not a number, or out of its range.
     """
 
     def _step(self, name: str, p: np.ndarray, g: np.ndarray) -> None:
@@ -133,7 +169,18 @@ class Nesterov(Momentum):
 
 
 class AdaGrad(Optimizer):
-    """``h += g^2; p -= lr * g / (sqrt(h) + 1e-7)``."""
+    """``h += g^2; p -= lr * g / (sqrt(h) + 1e-7)``.
+
+    Parameters
+    ----------
+    lr : float
+        Learning rate, at least 0; an attribute, which may be changed between updates.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A setting is not a number, or out of its range.
+    """
 
     average_names = ("h",)
 
@@ -145,7 +192,20 @@ class AdaGrad(Optimizer):
 
 
 class RMSprop(Optimizer):
-    """``h = decay * h + (1 - decay) * g^2; p -= lr * g / (sqrt(h) + 1e-7)``."""
+    """``h = decay * h + (1 - decay) * g^2; p -= lr * g / (sqrt(h) + 1e-7)``.
+
+    Parameters
+    ----------
+    lr : float
+        Learning rate, at least 0; an attribute, which may be changed between updates.
+    decay_rate : float
+        The decay, in [0, 1).
+
+    Raises
+    ------
+    TypeError, ValueError
+        A setting is not a number, or out of its range.
+    """
 
     average_names = ("h",)
 
@@ -163,6 +223,18 @@ class Adam(Optimizer):
 
     With ``lr_t = lr * sqrt(1 - beta2^t) / (1 - beta1^t)``, t counting from 1: the shorter form at
     the end of section 2 of Kingma and Ba (2014), https://arxiv.org/abs/1412.6980.
+
+    Parameters
+    ----------
+    lr : float
+        Learning rate, at least 0; an attribute, which may be changed between updates.
+    beta1, beta2 : float
+        In [0, 1).
+
+    Raises
+    ------
+    TypeError, ValueError
+        A setting is not a number, or out of its range.
     """
 
     average_names = ("m", "v")

@@ -40,6 +40,11 @@ class Monitor(fnn.Callback):
     ----------
     epochs : list of int
         Epochs done at each measurement: 0 is before training.
+
+    Raises
+    ------
+    TypeError, ValueError
+        ``every`` is not an integer of at least 1.
     """
 
     def __init__(self, every: int = 1) -> None:

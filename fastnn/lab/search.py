@@ -164,11 +164,22 @@ def grid_search(
 
     Parameters
     ----------
+    build, space, x, y
+        As in `random_search`.
     points : int or mapping
         Values of a range, ends included, or of a distribution; a mapping has a number for each of
         these names. Choices are all taken.
+    epochs, validation_data, validation_share, folds, monitor, rungs, keep, n_jobs, rng, verbose
+        As in `random_search`.
 
-    The others, what is returned and what is raised, are those of `random_search`.
+    Returns
+    -------
+    SearchResult
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `random_search`; or no such number of points.
     """
     dimensions = _read(space)
     search = _Search(build, epochs, rungs, keep, monitor, n_jobs, verbose)
@@ -212,11 +223,21 @@ def coarse_to_fine(
 
     Parameters
     ----------
+    build, space, x, y, validation_data, validation_share, folds, monitor, n_jobs, rng, verbose
+        As in `random_search`.
     trials, epochs : sequence of int
         A number for each stage; epochs rise from stage to stage.
 
-    The others, what is returned and what is raised, are those of `random_search`. The result holds
-    the trials of all stages, the longest first, and warns about the edges of the last ranges.
+    Returns
+    -------
+    SearchResult
+        It holds the trials of all stages, the longest first, and warns about the edges of the last
+        ranges.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `random_search`; or not a number for each stage.
     """
     dimensions = _read(space)
     counts = [positive_int("trials", count) for count in sequence("trials", trials, "numbers")]

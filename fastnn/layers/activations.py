@@ -36,11 +36,11 @@ class Activation(Layer):
         return dx
 
     def run_forward(self, x: np.ndarray, out: np.ndarray) -> None:
-        """Write the output."""
+        """Write the output for x to ``out``."""
         getattr(self.kernels, f"{self.kind}_forward")(x, out)
 
     def run_backward(self, dout: np.ndarray, dx: np.ndarray) -> None:
-        """Write the gradient of the input."""
+        """Write the gradient of the input to ``dx``, from ``dout``, that of the output."""
         source = self._x if self.backward_reads_input else self._out
         getattr(self.kernels, f"{self.kind}_backward")(dout, source, dx)
 
@@ -57,6 +57,11 @@ class LeakyReLU(Activation):
     Parameters
     ----------
     slope : float
+
+    Raises
+    ------
+    TypeError, ValueError
+        A setting is of the wrong type, or out of its range.
     """
 
     kind = "leaky_relu"
@@ -91,6 +96,11 @@ class ELU(Activation):
     ----------
     alpha : float
         At least 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A setting is of the wrong type, or out of its range.
     """
 
     kind = "elu"

@@ -31,6 +31,11 @@ class Affine(Layer):
         Bound on w, in place of the trainer's.
     bias_init : float
         What every element of b starts from.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A setting is of the wrong type, or out of its range.
     """
 
     kind = "affine"

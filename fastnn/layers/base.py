@@ -144,7 +144,15 @@ class Layer(Component):
         grads: Mapping[str, np.ndarray],
         state: Mapping[str, np.ndarray],
     ) -> None:
-        """Take a place in a model: its memory, its kernels, its seed."""
+        """Take a place in a model: its memory, its kernels, its seed.
+
+        Parameters
+        ----------
+        name, index, n_in, kernels, dtype, seed
+            What the attributes of these names become.
+        params, grads, state : mapping
+            Name to view of the model's memory, without the layer's own name before it.
+        """
         self.name, self.index, self.n_in, self.n_out = name, index, n_in, self.output_size(n_in)
         self.kernels, self.dtype, self.seed = kernels, dtype, seed
         self.workspace = Workspace()
@@ -217,6 +225,14 @@ class Layer(Component):
 
     def check_returned(self, method: str, array: Any, rows: int, width: int) -> None:
         """Refuse what a layer of one's own returns, if the next cannot take it.
+
+        Parameters
+        ----------
+        method : {"forward", "backward"}
+        array : Any
+            What it has returned.
+        rows, width : int
+            What the array's shape must be.
 
         Raises
         ------

@@ -20,6 +20,11 @@ class BatchNorm(Layer):
     eps : float
         Added to the variance.
 
+    Raises
+    ------
+    TypeError, ValueError
+        A setting is of the wrong type, or out of its range.
+
     Notes
     -----
     Ioffe and Szegedy (2015), https://arxiv.org/abs/1502.03167.

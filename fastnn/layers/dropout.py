@@ -18,6 +18,11 @@ class Dropout(Layer):
     ratio : float
         Probability to drop, in [0, 1).
 
+    Raises
+    ------
+    TypeError, ValueError
+        A setting is of the wrong type, or out of its range.
+
     Notes
     -----
     Srivastava et al. (2014), https://jmlr.org/papers/v15/srivastava14a.html.

@@ -22,6 +22,11 @@ class Maxout(Activation):
     pieces : int
         1 to 256; the features coming in are a multiple of it.
 
+    Raises
+    ------
+    TypeError, ValueError
+        A setting is of the wrong type, or out of its range.
+
     Notes
     -----
     Goodfellow et al. (2013), https://arxiv.org/abs/1302.4389.

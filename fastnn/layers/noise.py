@@ -18,6 +18,11 @@ class GaussianNoise(Layer):
     std : float
         Standard deviation of the noise, at least 0; in the units of the inputs.
 
+    Raises
+    ------
+    TypeError, ValueError
+        A setting is of the wrong type, or out of its range.
+
     Notes
     -----
     Vincent et al. (2010), https://jmlr.org/papers/v11/vincent10a.html.
@@ -53,6 +58,11 @@ class MaskingNoise(Layer):
     ----------
     ratio : float
         Probability to be set to zero, in [0, 1).
+
+    Raises
+    ------
+    TypeError, ValueError
+        A setting is of the wrong type, or out of its range.
 
     Notes
     -----

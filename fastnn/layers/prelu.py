@@ -17,6 +17,11 @@ class PReLU(Activation):
     init : float
         What every slope starts from.
 
+    Raises
+    ------
+    TypeError, ValueError
+        A setting is of the wrong type, or out of its range.
+
     Notes
     -----
     He et al. (2015), https://arxiv.org/abs/1502.01852, section 2.1.

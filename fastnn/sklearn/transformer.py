@@ -149,7 +149,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         return self.model_.activations(np.asarray(X), since=self._code_at + 1)
 
     def score(self, X: Any, y: Any = None) -> float:
-        """The mean squared error of the reconstructions, times -1: greater is better."""
+        """The mean squared error of X's reconstructions, times -1: greater is better."""
         check_is_fitted(self)
         x = self._checked(X)
         return -float(np.mean((self.model_.predict(x) - x) ** 2))

@@ -110,7 +110,7 @@ class TableModel:
         return self.outputs(self.read(data))[0]
 
     def read(self, data: Any, encoding: str | None = None) -> Table:
-        """A table to predict from: as `fastnn.tables.read`, with what each column is known."""
+        """A table to predict from: as in `fastnn.tables.read`, with what each column is known."""
         return read_table(
             data,
             encoding=encoding,

@@ -287,6 +287,11 @@ class DenoisingAutoencoder(Autoencoder):
     **settings
         The others of `Autoencoder`.
 
+    Raises
+    ------
+    TypeError, ValueError
+        As `Autoencoder`; or no noise.
+
     Notes
     -----
     Vincent et al., "Extracting and composing robust features with denoising autoencoders" (2008),
@@ -392,7 +397,17 @@ class StackedAutoencoder(Autoencoder):
         validation_data: Any = None,
         validation_share: float = 0.0,
     ) -> History:
-        """Train all layers together, as `Autoencoder.fit` does."""
+        """Train all layers together.
+
+        Parameters
+        ----------
+        x, epochs, validation_data, validation_share
+            As in `Autoencoder.fit`.
+
+        Returns
+        -------
+        History
+        """
         return super().fit(x, epochs, validation_data, validation_share)
 
     def stage(self, depth: int) -> Autoencoder:

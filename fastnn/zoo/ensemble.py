@@ -204,6 +204,16 @@ def mc_predict_proba(
 ) -> tuple[np.ndarray, np.ndarray]:
     """`mc_predict` of the class probabilities.
 
+    Parameters
+    ----------
+    model, x, samples, rng
+        As in `mc_predict`.
+
+    Returns
+    -------
+    mean, std : ndarray, (N, n_out)
+        As in `mc_predict`, of `Sequential.predict_proba`.
+
     Raises
     ------
     TypeError, ValueError
