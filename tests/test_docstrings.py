@@ -10,7 +10,8 @@ import textwrap
 import pytest
 from pages import DOCS
 
-pytest.importorskip("sklearn", reason="the estimators are public too; they come with an extra")
+for package in ("sklearn", "matplotlib"):
+    pytest.importorskip(package, reason="what needs an extra is public too")
 sys.path.append(str(DOCS))
 
 from public_names import public_modules  # of docs/
