@@ -31,11 +31,16 @@ class DivergenceError(FastnnError):
     """
 
     def __init__(self, step: int, loss: float, lr: float, growth: float | None = None) -> None:
+        hint = "Lower the learning rate, check the data for NaN and Inf, or clip the gradients."
+        if step == 1:
+            hint = (
+                "It is the first step: check the data for NaN, Inf and huge numbers, and only then "
+                "lower the learning rate."
+            )
         grown = "" if growth is None else f"the parameters have grown {growth:.1g} times, and "
         super().__init__(
             f"training diverged at step {step}: {grown}the loss is {loss} with learning rate "
-            f"{lr:g}. Lower the learning rate, check the data for NaN and Inf, or clip the "
-            "gradients."
+            f"{lr:g}. {hint}"
         )
         self.step = step
         self.loss = loss

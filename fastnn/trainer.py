@@ -453,13 +453,12 @@ class Trainer:
         """
         examples = self._examples(x, y, sample_weight)
         self._check_batches([slice(0, len(examples))])
-        state = {name: view.copy() for name, view in self.model.state.items()}
+        state = self.model.flat_state.copy()
         try:
             with self._running():
                 loss, _ = self._runner.gradients(examples)
         finally:
-            for name, view in self.model.state.items():
-                view[:] = state[name]
+            self.model.flat_state[:] = state
         return loss, {name: self.model.grads[name].copy() for name in self.model.trained_names()}
 
     def train_batch(
@@ -488,16 +487,21 @@ class Trainer:
         TypeError, ValueError
             An argument of the wrong type, shape or range.
         DivergenceError
-            The loss is not finite, or has grown beyond return; the parameters are not updated.
+            The loss is not finite, or has grown beyond return; the model is as it was before.
         """
         if lr is not None:
             lr = real_in("lr", lr, 0, open_low=True)
         examples = self._examples(x, y, sample_weight)
         self._check_batches([slice(0, len(examples))])
         self._name_outputs()
-        with self._running():
-            rate = self.learning_rate if lr is None else lr
-            return float(self._runner.step(examples, rate)[0])
+        rate = self.learning_rate if lr is None else lr
+        state = self.model.flat_state.copy()  # BatchNorm's averages move on the way forward
+        try:
+            with self._running():
+                return float(self._runner.step(examples, rate)[0])
+        except DivergenceError:
+            self.model.flat_state[:] = state
+            raise
 
     @contextmanager
     def restored(self) -> Iterator[None]:

@@ -28,6 +28,11 @@ def test_divergence_error_says_how_parameters_grew():
     assert "grown" not in str(errors.DivergenceError(4, 0.5, 1e10))
 
 
+def test_what_diverges_at_the_first_step_is_first_of_all_the_data():
+    message = str(errors.DivergenceError(1, float("nan"), 1e-3))
+    assert message.index("check the data for NaN") < message.index("lower the learning rate")
+
+
 @pytest.mark.parametrize("growth", [None, 3e9])
 def test_divergence_error_survives_pickling(growth):
     error = pickle.loads(pickle.dumps(errors.DivergenceError(3, float("-inf"), 0.5, growth)))

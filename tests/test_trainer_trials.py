@@ -51,6 +51,19 @@ def test_a_step_that_diverges_changes_no_parameter():
     assert numbers(trainer.model) == before
 
 
+def test_a_batch_with_a_nan_leaves_the_averages_of_batchnorm_as_they_were():
+    """Who leaves such a batch out goes on with a model that still predicts."""
+    trainer = trainer_of(fnn.mlp(8, [6], 3, batch_norm=True, rng=0))
+    trainer.train_batch(X, Y)
+    before = numbers(trainer.model)
+    bad = X.copy()
+    bad[3, 4] = np.nan
+    with pytest.raises(fnn.DivergenceError):
+        trainer.train_batch(bad, Y)
+    assert numbers(trainer.model) == before
+    assert trainer.train_batch(X, Y) > 0
+
+
 def test_what_counts_as_exploded_is_not_for_a_trial_to_say():
     """The first loss sets the limit: one of a trial on other rows must not."""
     trainer = trainer_of(optimizer=fnn.SGD(1e-12))
