@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import importlib
 import inspect
 import re
 import sys
@@ -13,8 +14,7 @@ from pages import DOCS
 for package in ("sklearn", "matplotlib"):
     pytest.importorskip(package, reason="what needs an extra is public too")
 sys.path.append(str(DOCS))
-
-from public_names import public_modules  # of docs/
+public_modules = importlib.import_module("public_names").public_modules
 
 # A docstring may leave its parameters, and what is raised, to that of another.
 ELSEWHERE = re.compile(r"([Tt]hose of|[Aa]s in|[Aa]s for|As|[Ss]ee) `")
