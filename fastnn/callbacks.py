@@ -140,7 +140,10 @@ class _Monitor(Callback):
             return logs[self.monitor]
         hint = ""
         if self.monitor.startswith("val_") and not any(name.startswith("val_") for name in logs):
-            hint = "; for val_* pass validation_data or validation_share to fit"
+            hint = (
+                "; for val_* pass validation_data or validation_share to fit, or X_val and y_val "
+                "to an estimator's"
+            )
         raise ValueError(
             f"{type(self).__name__} monitors {self.monitor!r}, which this fit does not report; "
             f"there are: {', '.join(logs)}{hint}"

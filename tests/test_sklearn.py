@@ -817,3 +817,12 @@ def test_in_a_bag(iris):
     assert model.score(*iris) > 0.9
     first, second = (member.coefs_[0] for member in model.estimators_[:2])
     assert not np.array_equal(first, second)
+
+
+def test_a_callback_without_validation_data_says_what_an_estimator_takes():
+    x, y = np.eye(6), np.arange(6) % 2
+    estimator = MLPClassifier((4,), callbacks=[fnn.EarlyStopping()], max_iter=2, random_state=0)
+    with pytest.raises(ValueError, match=r"'val_loss'.* X_val and y_val to an estimator's"):
+        estimator.fit(x, y)
+    estimator.fit(x, y, X_val=x, y_val=y)
+    assert estimator.n_iter_ == 2
