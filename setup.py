@@ -91,6 +91,10 @@ def compiles(compiler, flag):
 class BuildKernels(build_ext):
     """Adds the flags the compiler knows; with no compiler at all, goes on without extensions."""
 
+    def finalize_options(self):
+        super().finalize_options()
+        self.parallel = self.parallel or True  # as many files at once as there are processors
+
     def build_extensions(self):
         import numpy
 
