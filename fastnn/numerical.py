@@ -183,6 +183,6 @@ def gradient_descent(
 
 
 def _number(value: Any) -> float:
-    if np.size(value) != 1 or as_array("f(x)", value).dtype.kind not in "fiub":
+    if np.size(value) != 1 or np.asarray(value).dtype.kind not in "fiub":
         raise TypeError(f"f must return a number; got {value!r}")
     return float(np.asarray(value).item())
