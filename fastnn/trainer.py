@@ -221,8 +221,9 @@ class Trainer:
     @property
     def schedule(self) -> Callable[[float], float]:
         """Learning rate by (fractional) epoch."""
-        if self.optimizer.lr is not self._lr_seen:
-            self.schedule = self.optimizer.lr
+        lr = self.optimizer.lr
+        if lr is not self._lr_seen and lr != self._lr_seen:
+            self._schedule, self._lr_seen = as_schedule(lr), lr
         return self._schedule
 
     @schedule.setter

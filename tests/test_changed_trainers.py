@@ -78,6 +78,20 @@ def test_the_later_assignment_of_a_rate_counts():
     assert trainer.learning_rate == 0.3
     trainer.optimizer.lr = fnn.Constant(0.4)
     assert trainer.learning_rate == 0.4
+    trainer.optimizer.lr = "fast"
+    with pytest.raises(TypeError, match="lr must be a number, a Schedule or a function"):
+        trainer.fit(X, Y, epochs=1)
+    assert trainer.step == 0
+
+
+def test_an_optimizer_may_make_its_rate_anew():
+    class Halving(fnn.SGD):
+        lr = property(lambda self: 0.5 * self.full, lambda self, lr: setattr(self, "full", lr))
+
+    trainer = trainer_of(fnn.mlp(8, [6], 3, rng=0), optimizer=Halving(0.1))
+    assert trainer.learning_rate == 0.05
+    trainer.schedule = 0.3
+    assert trainer.learning_rate == 0.3
 
 
 @pytest.mark.parametrize("rate", [None, "fast", -0.1, np.nan, np.inf, np.ones(2), 1j])
