@@ -165,7 +165,8 @@ class Trainer:
         self.metrics = resolve_metrics(metrics)
         check_outputs(self.metrics, model.output_size, self.loss.classifies)
         self.history = History()
-        self.schedule = self.optimizer.lr
+        self._lr_seen: LearningRate = self.optimizer.lr
+        self.schedule = self._lr_seen
         self.lr_factor = 1.0
         self.epoch = 0
         self.stop_training = False
