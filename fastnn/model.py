@@ -97,27 +97,27 @@ class Sequential(Parameters):
 
         draws = generator(rng)
         self.seed = int(draws.integers(2**63))
-        for index, (layer, name) in enumerate(zip(self.layers, names, strict=True)):
-            layer.bind(
-                name,
-                index,
-                widths[index],
-                self.backend.kernels,
-                self.dtype,
-                self.seed,
-                _under(name, self.params),
-                _under(name, self.grads),
-                _under(name, self.state),
-            )
-            layer.followed_by = chain.activation_after(self.layers[index + 1 :])
-            with np.errstate(over="ignore"):  # named below
-                layer.initialize(draws)
-        for name, view in self.params.items():
-            if not np.isfinite(view).all():
-                raise ValueError(
-                    f"layers must start from numbers that {self.dtype} can hold; those of {name} "
-                    "are not finite"
+        with np.errstate(over="ignore"):  # named below
+            for index, (layer, name) in enumerate(zip(self.layers, names, strict=True)):
+                layer.bind(
+                    name,
+                    index,
+                    widths[index],
+                    self.backend.kernels,
+                    self.dtype,
+                    self.seed,
+                    _under(name, self.params),
+                    _under(name, self.grads),
+                    _under(name, self.state),
                 )
+                layer.followed_by = chain.activation_after(self.layers[index + 1 :])
+                layer.initialize(draws)
+        if not np.isfinite(self.flat_params).all():
+            odd = next(name for name, v in self.params.items() if not np.isfinite(v).all())
+            raise ValueError(
+                f"layers must start from numbers that {self.dtype} can hold; those of {odd} are "
+                "not finite"
+            )
 
     @property
     def preprocessing(self) -> Preprocessor | Pipeline | None:

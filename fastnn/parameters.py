@@ -238,5 +238,7 @@ def _named(name: str, shapes: Any) -> Mapping[str, Any]:
 
 
 def _shape(name: str, shape: Any) -> tuple[int, ...]:
+    if type(shape) is tuple and all(type(size) is int and size >= 0 for size in shape):
+        return shape  # as fastnn's own layers write it
     sizes = sequence(f"the shape of {name}", shape, "integers")
     return tuple(positive_int(f"a size of {name}", size, least=0) for size in sizes)

@@ -68,7 +68,10 @@ def lay_out(layers: Sequence[Layer], input_shape: tuple[int, ...]) -> list[int]:
     for index, layer in enumerate(layers):
         layer.n_in = widths[-1]
         layer.link(layers[:index])
-        widths.append(positive_int(f"output_size of {layer!r}", layer.output_size(widths[-1])))
+        width = layer.output_size(widths[-1])
+        if type(width) is not int or width < 1:  # a layer of one's own
+            width = positive_int(f"output_size of {layer!r}", width)
+        widths.append(width)
     return widths
 
 
