@@ -101,6 +101,15 @@ def test_a_snapshot_that_is_none_is_refused(snapshot):
         fnn.mlp(8, [6], 3, rng=0).restore(snapshot)
 
 
+@pytest.mark.parametrize("way", ["name", "layer"])
+def test_nothing_is_no_array(way):
+    model = fnn.mlp(8, [6], 3, rng=0)
+    before = numbers(model)
+    with pytest.raises(TypeError, match=r"affine1\.w must be an array; got None"):
+        assign(model, way, None)
+    assert numbers(model) == before
+
+
 def test_arrays_cannot_be_added_or_removed():
     model = fnn.mlp(8, [6], 3, rng=0)
     with pytest.raises(KeyError, match=r"no array 'affine9\.w'; there are: affine1\.w, affine1\.b"):
