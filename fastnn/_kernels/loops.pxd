@@ -199,7 +199,7 @@ cdef inline real log1p_up_to_one(real u) noexcept nogil:
 
 
 cdef inline real log_of_unit(real u) noexcept nogil:
-    """log(u) for u in [2^-24, 1]."""
+    """log(u) for u that is positive, finite and no subnormal."""
     # u = 2^e (1 + f) with 1 + f in [sqrt(1/2), sqrt(2)): the bits of sqrt(1/2) taken off u's own
     # leave e in the exponent's place. log(1 + f) is the series above, with |s| < 0.172.
     cdef Bits32 b32
@@ -1337,6 +1337,49 @@ cdef inline double cross_entropy_rows(
     return loss
 
 
+cdef inline double surprise_term(real target, real p, double guard) noexcept nogil:
+    """target * log(p + guard), and where the target is zero a zero that lets the NaN of p through."""
+    if target == <real>0:
+        return <double>(target * p)
+    return <double>target * log(<double>p + guard)
+
+
+cdef inline double guarded_surprise_row(
+    const real* probs, const real* targets, double guard, Py_ssize_t c
+) noexcept nogil:
+    """-sum(targets * log(probs + guard)). The library's logarithm costs more than all else here: a
+    shorter one takes its place, and none is taken where the targets of a whole block are zero.
+    """
+    cdef double lanes[LANES]
+    cdef double terms[LANES]
+    cdef double u, tail = 0
+    cdef Py_ssize_t i, blocks = c // LANES
+    cdef bint soft, unusual
+    cdef int j
+    cdef const real* p
+    cdef const real* t
+    memset(lanes, 0, sizeof(lanes))
+    for i in range(blocks):
+        p = probs + i * LANES
+        t = targets + i * LANES
+        soft = unusual = False
+        for j in range(LANES):
+            soft |= t[j] != <real>0
+        if soft:
+            for j in range(LANES):
+                u = <double>p[j] + guard
+                unusual |= not (u >= 2.2250738585072014e-308 and u <= 1.7976931348623157e308)
+                terms[j] = <double>t[j] * log_of_unit(u) if t[j] != <real>0 else <double>(t[j] * p[j])
+        if not soft or unusual:
+            for j in range(LANES):
+                terms[j] = surprise_term(t[j], p[j], guard)
+        for j in range(LANES):
+            lanes[j] += terms[j]
+    for i in range(blocks * LANES, c):
+        tail += surprise_term(targets[i], probs[i], guard)
+    return -(tail + sum_lanes(lanes))
+
+
 cdef inline double cross_entropy_soft_rows(
     const real* probs, const real* targets, const real* weights, double share, double guard,
     real* dprobs, Py_ssize_t n, Py_ssize_t c
@@ -1345,13 +1388,7 @@ cdef inline double cross_entropy_soft_rows(
     cdef real weight
     cdef Py_ssize_t i, j
     for i in range(n):
-        row_loss = 0
-        for j in range(i * c, i * c + c):
-            # One logarithm a row for one-hot targets: the library's costs more than all else here.
-            if targets[j] == <real>0:
-                row_loss -= <double>(targets[j] * probs[j])
-            else:
-                row_loss -= <double>targets[j] * log(<double>probs[j] + guard)
+        row_loss = guarded_surprise_row(probs + i * c, targets + i * c, guard, c)
         loss += row_loss if weights == NULL else row_loss * weights[i]
         if dprobs != NULL:
             weight = row_weight(weights, i, share)

@@ -289,11 +289,12 @@ def _log1p(u):
 # in the exponent's place. log m = log(1 + (m - 1)) is the series above with |s| < 0.172.
 _HALF_ROOT_32, _HALF_ROOT_64 = np.uint32(0x3F3504F3), np.uint64(0x3FE6A09E667F3BCD)
 _LN2_32, _LN2_64 = np.float32(0.6931471805599453), 0.6931471805599453
+_SMALLEST_64, _LARGEST_64 = 2.0**-1022, np.finfo(np.float64).max
 
 
 @_compile(_CONTRACT)
 def _log_unit(u):
-    """``log(u)`` for u in [2^-24, 1]."""
+    """``log(u)`` for u that is positive, finite and no subnormal."""
     if isinstance(u, np.float32):
         bits = np.float32(u).view(np.uint32)
         e = np.int32(np.int32(np.uint32(bits - _HALF_ROOT_32)) >> np.int32(23))
@@ -1018,16 +1019,35 @@ def cross_entropy(probs, labels, weights, guard, dprobs):
 
 
 @_kernel
+def _guarded_surprise(probs, targets, guard, logs):
+    """``sum(targets * log(probs + guard))`` of a tile of a row."""
+    usual = True
+    for j in range(probs.size):
+        u = np.float64(probs[j]) + guard
+        logs[j] = _log_unit(u)
+        usual &= u >= _SMALLEST_64 and u <= _LARGEST_64
+    total = 0.0
+    for j in range(probs.size):
+        target, p = np.float64(targets[j]), np.float64(probs[j])
+        if target == 0.0:
+            total = _add(total, target * p)
+        else:
+            total = _add(total, target * (logs[j] if usual else np.log(p + guard)))
+    return total
+
+
+@_kernel
 def cross_entropy_soft(probs, targets, weights, guard, dprobs):
     """See `reference.cross_entropy_soft`."""
     n, c = probs.shape
     dtype = probs.dtype.type
+    logs = np.empty(_TILE)
     loss = 0.0
     for i in range(n):
         row = 0.0
-        for j in range(c):
-            target, p = np.float64(targets[i, j]), np.float64(probs[i, j])
-            row += target * (np.log(p + guard) if target != 0.0 else p)
+        for start in range(0, c, _TILE):
+            stop = min(start + _TILE, c)
+            row += _guarded_surprise(probs[i, start:stop], targets[i, start:stop], guard, logs)
         scale = dtype(1.0 / n)
         if weights is None:
             loss -= row
