@@ -109,6 +109,20 @@ def test_takes_read_only_inputs(executor: str, kernel: str) -> None:
     assert_matches_reference(function, KERNELS[kernel], arguments, executor)
 
 
+@pytest.mark.parametrize("size", [SMALL, *PRODUCTS])
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_affine_overflows_without_a_warning(executor: str, size: tuple[int, int, int]) -> None:
+    """Whatever the size, and so the BLAS, of the product; a diverged loss shows in its value."""
+    n, k, m = size
+    ones = np.ones((n, k), dtype=np.float32), np.ones((n, m), dtype=np.float32)
+    huge, dx = np.full((k, m), 3e38, dtype=np.float32), np.empty((n, k), dtype=np.float32)
+    kernels, out = EXECUTORS[executor], np.empty((n, m), dtype=np.float32)
+    kernels.affine_forward(ones[0], huge, np.zeros(m, dtype=np.float32), out)
+    kernels.affine_backward(ones[1], ones[0], huge, dx, None, None)
+    assert np.isinf(out).all()
+    assert np.isinf(dx).all()
+
+
 def _threaded_cases() -> list[Case]:
     """Of each kernel a large call, and one in every variant that takes other ways through it."""
     products = [

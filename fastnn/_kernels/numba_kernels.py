@@ -376,12 +376,18 @@ def _affine_forward(x, w, b, out):
     _add_bias(b, out)
 
 
+def _multiply(a, b, out):
+    """``out = a @ b`` by NumPy's BLAS, without the warnings that machine code does not give."""
+    with np.errstate(all="ignore"):
+        np.matmul(a, b, out=out)
+
+
 def affine_forward(x, w, b, out):
     """See `reference.affine_forward`."""
     if len(x) * w.size <= _THREADED:
         _affine_forward(x, w, b, out)
     else:
-        np.matmul(x, w, out=out)
+        _multiply(x, w, out)
         _add_bias(b, out)
 
 
@@ -391,9 +397,9 @@ def affine_backward(dout, x, w, dx, dw, db):
         _affine_backward(dout, x, w, dx, dw, db)
         return
     if dx is not None:
-        np.matmul(dout, w.T, out=dx)
+        _multiply(dout, w.T, dx)
     if dw is not None:
-        np.matmul(x.T, dout, out=dw)
+        _multiply(x.T, dout, dw)
     _affine_backward(dout, x, w, None, None, db)
 
 
