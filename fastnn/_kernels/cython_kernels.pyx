@@ -212,11 +212,11 @@ cdef struct Tiling:
 cdef Tiling tiling(
     Parts part, Py_ssize_t rows, Py_ssize_t inner, Py_ssize_t cols, Py_ssize_t width
 ) noexcept nogil:
-    """Tiles of a product's result for threads to share, the same for any number of threads.
+    """Tiles of a product's result for threads to share, the same for any number of threads set.
 
-    A tile reads ``width`` columns of its right operand, for the sake of at least 24 rows. Where BLAS
-    packs, all rows share what it packed of the right operand, and tiles are wider, for each packs
-    the left one.
+    A tile has ``width`` columns of the result and at least 24 rows, to make use of the columns of the
+    right operand that it reads. Where BLAS packs, all rows share what it packed of the right operand,
+    and tiles are wider, for each packs the left one.
     """
     cdef Tiling cut = Tiling(rows, cols, 1, 1)
     cdef bint packed = part.rows == rows and part.inner == inner and part.cols == cols
