@@ -169,7 +169,7 @@ TRAIN = ("train", "data.csv", "--target", "answer")
         ([*TRAIN, "--encoding", "xx"], "encoding must be one that Python knows; got 'xx'"),
         ([*TRAIN, "--hidden", "a"], r"--hidden: must be whole numbers, such as 128,64; got 'a'"),
         ([*TRAIN, "--epochs", "0"], "epochs must be at least 1; got 0"),
-        ([*TRAIN, "--test-share", "1"], r"test_share must be a finite number in \[0, 1\)"),
+        ([*TRAIN, "--test-share", "1"], r"test_share must be a finite number in \(0, 1\)"),
         ([*TRAIN, "--lr", "1e30", "--epochs", "2"], "training diverged"),
         ([*TRAIN, "--out", "data.csv/x"], "--out must be where files can be written"),
         (

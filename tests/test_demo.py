@@ -311,8 +311,8 @@ def test_file_that_is_a_pipe(tmp_path):
         os.close(reader)
     assert process.returncode == 2
     assert process.stderr == (
-        "fastnn: error: path must name a regular file, got the device or pipe "
-        f"{str(pipe.resolve())!r}.\n"
+        "fastnn: error: path must name a regular file; got the device or pipe "
+        f"{str(pipe.resolve())!r}\n"
     )
 
 

@@ -194,7 +194,10 @@ def test_the_command_runs_an_experiment(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["overfiting"], r"^name must be one of .*overfitting.*; got 'overfiting'$"),
+        (
+            ["overfiting"],
+            r"^name must be one of .*; did you mean 'overfitting'\?$",
+        ),
         ([], r"NAME.*'fastnn experiment --help'"),
         (["overfitting", "--dataset", "iris"], r"--dataset.*'iris'.*digits.*mnist"),
         (["overfitting", "--epochs", "0"], r"^epochs must be at least 1; got 0$"),
