@@ -335,7 +335,8 @@ def scores_and_labels(outputs: ArrayLike, targets: ArrayLike) -> tuple[np.ndarra
                 f"targets must be labels of shape ({len(scores)},) or have the shape of outputs, "
                 f"{scores.shape}; got {labels.shape}"
             )
-        if scores.shape[1] == 1:  # of which every answer would be right
+        # Of one output every answer is right, as it should be only where there is one class.
+        if scores.shape[1] == 1 and not (labels == 1).all():
             raise ValueError(f"outputs of shape {scores.shape}: accuracy {_SINGLE}")
         return scores, labels.argmax(axis=1)
     if labels.dtype.kind == "f":
