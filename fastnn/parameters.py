@@ -68,6 +68,11 @@ class Parameters:
         return self._grads.flat
 
     @property
+    def parameter_count(self) -> int:
+        """Numbers that are trained, or would be were no layer frozen."""
+        return sum(view.size for view in self.params.values())
+
+    @property
     def weight_count(self) -> int:
         """Numbers in matrices: the multiply-adds of a row on its way forward."""
         return sum(view.size for view in self.params.values() if view.ndim == 2)

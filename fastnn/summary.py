@@ -67,7 +67,7 @@ def summarize(model: "Sequential") -> Summary:
 
 
 def _totals(model: "Sequential") -> str:
-    total = sum(view.size for view in model.params.values())
+    total = model.parameter_count
     trained = sum(model.params[name].size for name in model.trained_names())
     part = "" if trained == total else f" ({trained:,} trained)"
     held = sum(view.nbytes for view in (model.params | model.state).values())

@@ -209,7 +209,7 @@ class Trainer:
     def __repr__(self) -> str:
         parts = (self.loss, self.optimizer, self.regularizer, self.constraint)
         return (
-            f"<Trainer of {sum(view.size for view in self.model.params.values()):,} parameters: "
+            f"<Trainer of {self.model.parameter_count:,} parameters: "
             f"{', '.join(repr(part) for part in parts if part is not None)}, "
             f"batch_size={self.batch_size}, {self.engine} engine, epoch {self.epoch}>"
         )

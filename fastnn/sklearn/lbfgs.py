@@ -132,7 +132,7 @@ def minimize(
     TypeError, ValueError
         A limit is not an integer of at least 1.
     """
-    weights = sum(view.size for view in model.params.values())
+    weights = model.parameter_count
     team = thread_count(threads, 6.0 * len(examples) * weights, SMALL_STEP)
     engine = EagerEngine(model, loss, SGD(), L2(strength), team)
 

@@ -223,7 +223,7 @@ def _described(
     isa = f" ({backend.instruction_set})" if backend.instruction_set else ""
     return {
         "network": ", ".join(["-".join(map(str, widths)), *extras]),
-        "parameters": f"{sum(view.size for view in model.params.values()):,}",
+        "parameters": f"{model.parameter_count:,}",
         "optimizer": "AdamW",
         "learning rate": f"{settings.lr:.3g}",
         "weight decay": f"{settings.weight_decay:.3g}",
