@@ -315,13 +315,9 @@ def affine_forward(x, w, b, out):
         return
     with nogil:
         if t == cnp.NPY_FLOAT32:
-            affine_forward_all(
-                <float*>x_, <float*>w_, <float*>b_, <float*>out_, n, k, m
-            )
+            affine_forward_all(<float*>x_, <float*>w_, <float*>b_, <float*>out_, n, k, m)
         else:
-            affine_forward_all(
-                <double*>x_, <double*>w_, <double*>b_, <double*>out_, n, k, m
-            )
+            affine_forward_all(<double*>x_, <double*>w_, <double*>b_, <double*>out_, n, k, m)
 
 
 cdef void affine_backward_all(

@@ -198,7 +198,7 @@ cdef inline real log1p_up_to_one(real u) noexcept nogil:
     return (s + s) + (s + s) * (z * p)
 
 
-cdef inline real log_of_unit(real u) noexcept nogil:
+cdef inline real logarithm(real u) noexcept nogil:
     """log(u) for u that is positive, finite and no subnormal."""
     # u = 2^e (1 + f) with 1 + f in [sqrt(1/2), sqrt(2)): the bits of sqrt(1/2) taken off u's own
     # leave e in the exponent's place. log(1 + f) is the series above, with |s| < 0.172.
@@ -1139,7 +1139,7 @@ cdef inline void gaussian_noise_span(
         # Through int32: only the newest processors convert unsigned integers.
         u = <real>(<int32_t>((h >> 8) + <uint32_t>1)) * <real>5.9604644775390625e-08
         v = <real>(<int32_t>(g >> 8)) * <real>5.9604644775390625e-08
-        radius = square_root(<real>-2 * log_of_unit(u))
+        radius = square_root(<real>-2 * logarithm(u))
         # cos(2 pi v), of an angle between -1/4 and 1/4 of a turn
         out[i] = x[i] + std * (radius * sine_of_turns(absolute(v - <real>0.5) - <real>0.25))
 
@@ -1369,7 +1369,7 @@ cdef inline double guarded_surprise_row(
             for j in range(LANES):
                 u = <double>p[j] + guard
                 unusual |= not (u >= 2.2250738585072014e-308 and u <= 1.7976931348623157e308)
-                terms[j] = <double>t[j] * log_of_unit(u) if t[j] != <real>0 else <double>(t[j] * p[j])
+                terms[j] = <double>t[j] * logarithm(u) if t[j] != <real>0 else <double>(t[j] * p[j])
         if not soft or unusual:
             for j in range(LANES):
                 terms[j] = surprise_term(t[j], p[j], guard)

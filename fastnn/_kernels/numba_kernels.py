@@ -293,7 +293,7 @@ _SMALLEST_64, _LARGEST_64 = 2.0**-1022, np.finfo(np.float64).max
 
 
 @_compile(_CONTRACT)
-def _log_unit(u):
+def _log(u):
     """``log(u)`` for u that is positive, finite and no subnormal."""
     if isinstance(u, np.float32):
         bits = np.float32(u).view(np.uint32)
@@ -846,7 +846,7 @@ def gaussian_noise_forward(x, std, seed, step, layer, out):
         u = dtype(np.int32(np.uint32(h >> np.uint32(8)) + np.uint32(1))) * unit
         v = dtype(np.int32(np.uint32(g >> np.uint32(8)))) * unit
         sine = _sin_turns(abs(v - half) - quarter)
-        out[i] = x[i] + std * (np.sqrt(minus_two * _log_unit(u)) * sine)
+        out[i] = x[i] + std * (np.sqrt(minus_two * _log(u)) * sine)
 
 
 # --------------------------------------------------------------------------------------------------
@@ -1030,7 +1030,7 @@ def _guarded_surprise(probs, targets, guard, logs):
     usual = True
     for j in range(probs.size):
         u = np.float64(probs[j]) + guard
-        logs[j] = _log_unit(u)
+        logs[j] = _log(u)
         usual &= u >= _SMALLEST_64 and u <= _LARGEST_64
     total = 0.0
     for j in range(probs.size):
